@@ -1,0 +1,40 @@
+/*
+ * Every limit of the product, derived from each other and asserted. docs/PROTOCOL.md repeats the ones a peer must know.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_BASE_LIMITS_H
+#define INLAY_BASE_LIMITS_H
+
+#define INLAY_NAME_MAX 255u                /* bytes of one name */
+#define INLAY_TARGET_MAX 4096u             /* bytes of a symbolic link's target */
+#define INLAY_XATTR_NAME_MAX 255u          /* bytes */
+#define INLAY_XATTR_VALUE_MAX 65536u       /* bytes */
+#define INLAY_GROUPS_MAX 1024u             /* supplementary groups of one caller */
+#define INLAY_RULES_MAX 16384u             /* bytes of all suggested rules */
+#define INLAY_TEXT_MAX 1024u               /* bytes of a free text: server's name, client's name */
+
+#define INLAY_DATA_MAX (1024u * 1024u)     /* payload bytes of one frame */
+#define INLAY_BODY_MAX (32u * 1024u)       /* body bytes of one frame: the largest is HELLO's reply with its rules */
+#define INLAY_FRAME_HEADER 32u             /* bytes */
+#define INLAY_FRAME_MAX (INLAY_FRAME_HEADER + INLAY_BODY_MAX + INLAY_DATA_MAX)
+#define INLAY_WRITE_HEAD_MAX 80u           /* header and body of a WRITE: fits in place of FUSE's own two headers */
+
+#define INLAY_LANES_MAX 64u                /* connections of one session */
+#define INLAY_SLOTS_MAX 256u               /* outstanding requests of one lane */
+#define INLAY_SLOTS_DEFAULT 128u
+#define INLAY_REPLY_CACHE_MAX 1024u        /* bytes of a reply that a slot keeps for replay; every mutating reply fits */
+
+#define INLAY_SESSIONS_MAX 65536u          /* of one server */
+#define INLAY_HANDLES_MAX (1u << 20)       /* open files of one session */
+#define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session */
+#define INLAY_CONNS_MAX 65536u             /* connections of one server */
+#define INLAY_HELLO_TIMEOUT_MS 10000u      /* a new connection must say HELLO within */
+#define INLAY_LEASE_MS 45000u              /* a session not heard from for so long is over */
+#define INLAY_KEEPALIVE_MS (INLAY_LEASE_MS / 3u)
+#define INLAY_CONN_QUEUE_MAX (8u * INLAY_FRAME_MAX) /* unsent reply bytes at which reading from the peer pauses */
+
+_Static_assert(INLAY_BODY_MAX > INLAY_RULES_MAX + 4 * INLAY_TEXT_MAX, "HELLO's reply fits in a body");
+_Static_assert(INLAY_BODY_MAX > 4 * INLAY_GROUPS_MAX + 2 * INLAY_NAME_MAX + INLAY_TARGET_MAX + 512, "any request fits");
+_Static_assert(INLAY_XATTR_VALUE_MAX <= INLAY_DATA_MAX, "a value fits in a payload");
+
+#endif
