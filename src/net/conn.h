@@ -1,0 +1,76 @@
+/*
+ * A framed stream socket on a loop: frames in, bytes out, both in few system calls and without needless copies.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_NET_CONN_H
+#define INLAY_NET_CONN_H
+
+#include "net/chunk.h"
+#include "net/loop.h"
+#include "wire/frame.h"
+
+struct inlay_conn;
+
+struct inlay_conn_ops {
+	/*
+	 * One whole frame, in the order received; body and data lie in `chunk`, which stays as it is while the callee
+	 * holds a reference of its own. Returns false when inlay_loop_run() said false: the connection then returns
+	 * at once; the rest of the input is picked up by the loop's new owner. May call inlay_conn_close().
+	 */
+	bool (*frame)(struct inlay_conn *c, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
+	              struct inlay_chunk *chunk);
+	/*
+	 * The stream is over, once, never from within an inlay_conn_ call but close: peer closed (0), a host error or -INLAY_EPROTO.
+	 * The connection is off the loop, its descriptor closed; its owner drops its reference when it wants.
+	 */
+	void (*closed)(struct inlay_conn *c, int status);
+	/* The queue of unsent bytes fell below half of INLAY_CONN_QUEUE_MAX after having passed it. NULL: not wanted. */
+	void (*drained)(struct inlay_conn *c);
+};
+
+/* Public fields are read by their users, written by conn.c only. */
+struct inlay_conn {
+	struct inlay_source source;
+	const struct inlay_conn_ops *ops;
+	void *owner;          /* the user's */
+	uint32_t refs;        /* atomic */
+	unsigned want_kinds;  /* see inlay_frame_parse */
+	uint64_t bytes_in, bytes_out, queued; /* queued: not yet taken by the host */
+	uint64_t last_in_ns;  /* loop time of the last bytes received */
+	bool open;
+	bool paused;          /* not reading: see inlay_conn_pause */
+};
+
+/*
+ * Takes over a connected, non-blocking stream socket and starts reading on the loop. For TCP sets NODELAY and, where the host knows it, the cubic
+ * congestion control. On failure fd stays the caller's. One reference belongs to the caller. Owner thread of the loop.
+ */
+int inlay_conn_new(struct inlay_loop *l, int fd, const struct inlay_conn_ops *ops, void *owner, unsigned want_kinds,
+                   struct inlay_conn **ret);
+struct inlay_conn *inlay_conn_ref(struct inlay_conn *c); /* any thread */
+void inlay_conn_unref(struct inlay_conn *c);             /* any thread; the last one after close */
+/* Closes and calls ops->closed(status). Does nothing on a closed one. Owner thread. */
+void inlay_conn_close(struct inlay_conn *c, int status);
+
+/* ---- sending: owner thread. On a closed connection bytes are dropped; the result is the same. ---- */
+
+/*
+ * Room for up to len contiguous bytes at the queue's end, to be filled and then committed with the length really used
+ * (0 to give it back) before any other call on this connection. NULL when out of memory: the connection is closing.
+ */
+uint8_t *inlay_conn_reserve(struct inlay_conn *c, size_t len);
+void inlay_conn_commit(struct inlay_conn *c, size_t len);
+/* Queues bytes of a chunk without copying them; takes a reference of its own until they are sent. */
+void inlay_conn_send_chunk(struct inlay_conn *c, struct inlay_chunk *chunk, const uint8_t *p, size_t len);
+/* Sends at once what is queued; else it goes out by a loop hook when the batch of events is done. */
+void inlay_conn_flush(struct inlay_conn *c);
+/* Stops and resumes reading (frames already received are held back too): back-pressure. */
+void inlay_conn_pause(struct inlay_conn *c);
+void inlay_conn_resume(struct inlay_conn *c);
+/*
+ * The connection keeps no input buffer while it has no unread bytes, and no output buffer while nothing is queued:
+ * an idle connection costs this struct and the host's socket. Bytes of memory it holds now: for status and tests.
+ */
+size_t inlay_conn_memory(const struct inlay_conn *c);
+
+#endif
