@@ -1,0 +1,140 @@
+/*
+ * The client's side of a session, sans I/O: lanes that turn calls into frames and frames into completions.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A session spans lanes; each lane is one connection, one event loop, one set of slots, and is touched by that loop's
+ * thread only. Lane 0 opens the session; the others join it once it is open. A lane that loses its connection keeps
+ * its outstanding calls in their slots and sends them again, marked as replays, when it is connected and resumed.
+ *
+ *      +------+ connected() +-------+ HELLO's reply  +------+
+ *      | DOWN |------------>| HELLO |--------------->| OPEN |
+ *      +------+             +-------+                +------+
+ *         ^  disconnected()     |                        |
+ *         +---------------------+------------------------+      refused by the server: DEAD, every call fails
+ */
+#ifndef INLAY_SESSION_CLIENT_H
+#define INLAY_SESSION_CLIENT_H
+
+#include "base/list.h"
+#include "wire/codec.h"
+#include "wire/frame.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct inlay_call;
+struct inlay_lane;
+
+/* What a call brought. Pointers are valid during done() only; `hold` is what the transport passed with the frame. */
+struct inlay_reply {
+	int status;            /* 0 or a negative status */
+	const uint8_t *body;   /* only with status 0 */
+	uint32_t body_len;
+	const uint8_t *data;
+	uint32_t data_len;
+	void *hold;            /* transport's owner of these bytes (a chunk), NULL for none */
+};
+
+/* A request under way. Embedded by its user; all bytes stay valid and unchanged until done(). */
+struct inlay_call {
+	struct inlay_list link;
+	/* Set by the user before submit: */
+	uint16_t type;       /* enum inlay_message */
+	uint8_t *head;       /* INLAY_FRAME_HEADER bytes of room (filled by the lane), then the body */
+	uint32_t body_len;   /* multiple of 8 */
+	const uint8_t *data; /* payload, NULL for none */
+	uint32_t data_len;
+	void *data_hold;     /* transport's owner of data (a chunk) if it lies in one, so that it need not be copied; else NULL */
+	/* Exactly once, on the lane's thread; may free or submit again. */
+	void (*done)(struct inlay_call *c, const struct inlay_reply *r);
+	/* The lane's: */
+	uint32_t slot;
+	bool sent;           /* at least once, on this or an earlier connection */
+	uint64_t submit_ns;
+};
+
+struct inlay_lane_ops {
+	/* Puts head, body and data of the call on the connection; never fails (a broken one reports disconnected()). */
+	void (*send)(struct inlay_lane *l, const struct inlay_call *c);
+	/* Drop the connection: the peer broke the protocol or is silent. disconnected() follows. */
+	void (*drop)(struct inlay_lane *l, int status);
+	/* The lane became OPEN, or DEAD with why; resumed: earlier slots live on. */
+	void (*opened)(struct inlay_lane *l, bool resumed);
+	void (*dead)(struct inlay_lane *l, int status);
+	/* EVENT_LOCK or EVENT_RECALL arrived (already checked and decoded). */
+	void (*event_lock)(struct inlay_lane *l, const struct inlay_event_lock_req *e);
+	void (*event_recall)(struct inlay_lane *l, const struct inlay_event_recall_req *e);
+};
+
+/* What all lanes of a session share. Lanes other than 0 read it after lane 0 has opened; the user orders that. */
+struct inlay_client {
+	struct inlay_uuid client;        /* random, from the user */
+	struct inlay_uuid session;       /* zero until lane 0 opened */
+	struct inlay_uuid boot;
+	char export_name[256];
+	char host[256];                  /* who we are, for the server's logs */
+	uint32_t slots_wanted;
+	uint64_t timeout_ns;             /* how long a call may wait for a connection; 0 = for ever */
+	/* From HELLO's reply: */
+	uint32_t lanes_max, max_data, lease_ms, export_flags;
+	struct inlay_node_id root;
+	struct inlay_attr root_attr;
+	char server[INLAY_TEXT_MAX + 1];
+	char rules[INLAY_RULES_MAX + 1]; /* NUL-terminated */
+};
+
+enum inlay_lane_state { INLAY_LANE_DOWN, INLAY_LANE_HELLO, INLAY_LANE_OPEN, INLAY_LANE_DEAD };
+
+struct inlay_lane {
+	struct inlay_client *client;
+	const struct inlay_lane_ops *ops;
+	void *owner;                 /* the user's */
+	uint32_t index;
+	enum inlay_lane_state state;
+	int why_dead;
+	uint64_t since_ns;           /* when state was entered */
+	uint64_t heard_ns, spoke_ns; /* last frame in and out */
+	uint32_t slots, outstanding; /* granted; in use */
+	struct inlay_list waiting;   /* calls without a slot */
+	struct inlay_lane_slot *slot; /* slots entries: call and seq */
+	uint32_t *free_slots;        /* stack of free slot numbers */
+	uint64_t hello_seq;
+	struct inlay_call ping;
+	uint8_t ping_head[INLAY_FRAME_HEADER];
+	bool pinging;
+	uint8_t hello[INLAY_FRAME_HEADER + 1024]; /* HELLO goes out without a slot */
+	struct inlay_call hello_call;
+};
+
+/* 0 or -INLAY_ENOMEM. */
+int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
+                    void *owner, uint64_t now_ns);
+/* Every outstanding and waiting call ends with -INLAY_ECANCELED first. */
+void inlay_lane_done(struct inlay_lane *l);
+
+/* The transport is connected: HELLO goes out. */
+void inlay_lane_connected(struct inlay_lane *l, uint64_t now_ns);
+/* The transport is gone: outstanding calls stay, waiting for the next one. */
+void inlay_lane_disconnected(struct inlay_lane *l, uint64_t now_ns);
+/* One whole frame from the server; completions run inside. -INLAY_EPROTO: not what a server may say; drop() was called. */
+int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
+                     void *hold, uint64_t now_ns);
+/* Sends, or queues until there is a slot and a connection. On a DEAD lane done() runs at once with why_dead. */
+void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns);
+/*
+ * Ends a call that has never been sent, with -INLAY_EINTR, and returns true. A call that may have reached the server
+ * is left alone (false): it has an outcome that must be known, unless the lane is not OPEN and force is true.
+ */
+bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force);
+/*
+ * Keepalive, silence and --timeout: call when due. Returns when it wants to be called next, UINT64_MAX for never.
+ * Calls waiting longer than timeout_ns for a connection end with -INLAY_ETIMEDOUT.
+ */
+uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns);
+
+/* Writes a call's request: `inlay_call_begin` gives a writer behind the header's room, `inlay_call_end` sets body_len. */
+struct inlay_writer inlay_call_begin(struct inlay_call *c, uint16_t type, uint8_t *room, uint32_t room_len);
+/* 0, or -INLAY_EOVERFLOW when the room was too small. */
+int inlay_call_end(struct inlay_call *c, const struct inlay_writer *w) __attribute__((warn_unused_result));
+
+#endif
