@@ -1,0 +1,50 @@
+# The front of the build; meson and ninja do the work beneath it.
+# SPDX-License-Identifier: Apache-2.0
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+export JOBS
+
+.PHONY: all install deps check check-quick unit demo bench soak fuzz lint clean
+
+all:
+	@tools/build $(BUILD)
+
+# Settings of the prefix are kept apart from those of the default build: a second install with another prefix is right.
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet
+
+deps:
+	@tools/install-deps build test
+
+check: deps
+	@tools/check
+
+check-quick:
+	@tools/check lint gcc
+
+unit: all
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+
+lint:
+	@tests/lint
+
+demo:
+	@tools/install-deps build demo
+	@tools/demo
+
+bench:
+	@tools/install-deps build bench
+	@bench/run
+
+soak:
+	@tools/install-deps build test
+	@tests/soak/run
+
+fuzz:
+	@tools/install-deps build test
+	@tests/fuzz/run
+
+clean:
+	rm -rf build build-clang build-asan build-tsan
