@@ -3,8 +3,11 @@
  *   struct inlay_lookup_req, struct inlay_lookup_rep, ...
  *   void inlay_put_lookup_req(struct inlay_writer *, const struct inlay_lookup_req *)   pads the body to 8
  *   int  inlay_get_lookup_req(struct inlay_reader *, struct inlay_lookup_req *)         0 or -INLAY_EPROTO
- * A reader takes the whole body: bytes left over, a bad name, a count over its limit or a non-zero pad is
- * -INLAY_EPROTO. Strings that come out point into the bytes that were read. Sans-I/O; any thread.
+ * A reader takes the whole body: bytes left over, a bad name, a count over its limit, nanoseconds past a second or a
+ * non-zero pad is -INLAY_EPROTO, and *ret then holds rubbish. Strings that come out point into the bytes that were read;
+ * of a CRED's groups only the first ngroups are set. A writer sets w->full where a text or a group list is over its
+ * limit, and leaves a field named pad zero whatever the struct says; names are the caller's to check.
+ * Sans-I/O; any thread.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef INLAY_WIRE_CODEC_H
@@ -45,6 +48,20 @@ enum inlay_message {
 #define INLAY_CTYPE_CRED struct inlay_cred
 #define INLAY_CTYPE_NAME struct inlay_str
 #define INLAY_CTYPE_STR struct inlay_str
+
+/* Bytes that a field of a type takes; the smallest of those that vary (a NAME has at least one byte). */
+#define INLAY_WIRE_SIZE_U32 4u
+#define INLAY_WIRE_SIZE_U64 8u
+#define INLAY_WIRE_SIZE_I64 8u
+#define INLAY_WIRE_SIZE_NODE 40u
+#define INLAY_WIRE_SIZE_UUID 16u
+#define INLAY_WIRE_SIZE_TIME 16u
+#define INLAY_WIRE_SIZE_ATTR 128u
+#define INLAY_WIRE_SIZE_LEASE 8u
+#define INLAY_WIRE_SIZE_CRED 16u
+#define INLAY_WIRE_SIZE_NAME 8u
+#define INLAY_WIRE_SIZE_STR 8u
+#define INLAY_STR_MAX INLAY_RULES_MAX /* bytes of a STR */
 
 #define INLAY_FIELD_DECL(type, name, text) INLAY_CTYPE_##type name;
 #define INLAY_MESSAGE_DECL(NAME, lower, number, flags) \

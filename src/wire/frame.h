@@ -45,7 +45,8 @@ void inlay_frame_put(uint8_t out[INLAY_FRAME_HEADER], const struct inlay_frame *
  * Reads and checks a header from the first `len` bytes of a stream. 1: *ret_frame is set (the whole frame need not be
  * there yet). 0: fewer than 32 bytes. -INLAY_EPROTO: no frame of ours; the stream can't be followed any further.
  * Checked: known type, kind fits the type, sizes within limits, body a multiple of 8, payload only where the message
- * may carry one. want_kinds: bit (1 << kind) for each kind that this end accepts.
+ * may carry one, nothing but the header in a reply whose status isn't OK, zero in what is reserved (unknown flags,
+ * REPLAY but in requests, status but in replies, lane). want_kinds: bit (1 << kind) for each kind that this end accepts.
  */
 int inlay_frame_parse(const uint8_t *p, size_t len, unsigned want_kinds, struct inlay_frame *ret_frame);
 

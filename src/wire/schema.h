@@ -5,7 +5,7 @@
  * F(type, name, text) is a field; fields stand in this order on the wire, little-endian:
  *   U32 U64 I64   4, 8 and 8 bytes. U32s stand in pairs, so that every U64 is 8-aligned
  *   NODE 40 bytes, UUID 16 bytes
- *   TIME 16: I64 seconds, U32 nanoseconds, U32 zero
+ *   TIME 16: I64 seconds, U32 nanoseconds below 10^9, U32 zero
  *   ATTR 128: U64 ino size blocks change, TIME atime mtime ctime btime, U32 mode nlink uid gid rdev_major rdev_minor
  *        blksize zero
  *   LEASE 8: U32 kind, U32 term in ms
@@ -13,6 +13,8 @@
  *   NAME STR: U32 length, bytes, zeros to a multiple of 8. NAME: 1-255 bytes, no '/', no NUL, not "." or "..".
  *        STR: up to 16384 bytes, no NUL
  * Bulk data (READ's answer, WRITE's bytes, listings, attribute values) is no field: it is the frame's payload.
+ *
+ * A field named pad is written as zero, and refused when it is not.
  *
  * M(NAME, lower, number, flags): see enum inlay_message_flags. Numbers are never reused.
  * SPDX-License-Identifier: Apache-2.0
@@ -142,7 +144,7 @@
 #define INLAY_OPEN_REQ(F) F(NODE, node, "regular file") F(CRED, cred, "caller") \
 	F(U32, flags, "INLAY_O_*") F(U32, inline_max, "reserved: most bytes of content wanted with the answer; zero")
 #define INLAY_OPEN_REP(F) F(U64, handle, "open file") F(ATTR, attr, "attributes") F(LEASE, lease, "lease on the node")
-/* Opens what exists too, unless EXCL: created says which. */
+/* Opens what exists too, unless EXCL. */
 #define INLAY_CREATE_REQ(F) F(NODE, dir, "directory") F(CRED, cred, "caller") F(U32, flags, "INLAY_O_*") \
 	F(U32, mode, "permissions") F(U32, umask, "caller's umask") F(U32, pad, "zero") F(NAME, name, "name")
 #define INLAY_CREATE_REP(F) F(NODE, node, "the file") F(U64, handle, "open file") F(ATTR, attr, "attributes") \
@@ -173,7 +175,7 @@
 	F(U64, to_off, "byte offset") F(U64, len, "bytes") F(U32, flags, "zero") F(U32, pad, "zero")
 #define INLAY_COPY_REP(F) F(U64, count, "bytes copied; may be fewer than asked")
 
-/* Listings. Payload of the answer: struct inlay_wire_dirent, one after the other. */
+/* Listings. Payload of the answer: struct inlay_dirent, one after the other. */
 #define INLAY_OPENDIR_REQ(F) F(NODE, node, "directory") F(CRED, cred, "caller")
 #define INLAY_OPENDIR_REP(F) F(U64, handle, "open directory")
 #define INLAY_READDIR_REQ(F) F(U64, handle, "open directory") F(U64, cookie, "0, or that of the last entry seen") \
