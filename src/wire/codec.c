@@ -66,11 +66,6 @@ static inline void put_U64(struct inlay_writer *w, const uint64_t *v)
 	inlay_write64(w, *v);
 }
 
-static inline void put_I64(struct inlay_writer *w, const int64_t *v)
-{
-	inlay_write64(w, (uint64_t)*v);
-}
-
 static inline void put_NODE(struct inlay_writer *w, const struct inlay_node_id *v)
 {
 	uint8_t *p = inlay_write_bytes(w, sizeof(v->bytes));
@@ -197,11 +192,6 @@ static inline void get_U32(struct inlay_reader *r, uint32_t *v)
 static inline void get_U64(struct inlay_reader *r, uint64_t *v)
 {
 	*v = inlay_read64(r);
-}
-
-static inline void get_I64(struct inlay_reader *r, int64_t *v)
-{
-	*v = (int64_t)inlay_read64(r);
 }
 
 static inline void get_NODE(struct inlay_reader *r, struct inlay_node_id *v)

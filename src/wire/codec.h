@@ -39,7 +39,6 @@ enum inlay_message {
 
 #define INLAY_CTYPE_U32 uint32_t
 #define INLAY_CTYPE_U64 uint64_t
-#define INLAY_CTYPE_I64 int64_t
 #define INLAY_CTYPE_NODE struct inlay_node_id
 #define INLAY_CTYPE_UUID struct inlay_uuid
 #define INLAY_CTYPE_TIME struct inlay_time
@@ -52,7 +51,6 @@ enum inlay_message {
 /* Bytes that a field of a type takes; the smallest of those that vary (a NAME has at least one byte). */
 #define INLAY_WIRE_SIZE_U32 4u
 #define INLAY_WIRE_SIZE_U64 8u
-#define INLAY_WIRE_SIZE_I64 8u
 #define INLAY_WIRE_SIZE_NODE 40u
 #define INLAY_WIRE_SIZE_UUID 16u
 #define INLAY_WIRE_SIZE_TIME 16u

@@ -3,9 +3,9 @@
  * the fuzz seeds come. A message is a request and its reply, or an event (server to client, no reply).
  *
  * F(type, name, text) is a field; fields stand in this order on the wire, little-endian:
- *   U32 U64 I64   4, 8 and 8 bytes. U32s stand in pairs, so that every U64 is 8-aligned
+ *   U32 U64   4 and 8 bytes. U32s stand in pairs, so that every U64 is 8-aligned
  *   NODE 40 bytes, UUID 16 bytes
- *   TIME 16: I64 seconds, U32 nanoseconds below 10^9, U32 zero
+ *   TIME 16: 8 bytes of signed seconds, U32 nanoseconds below 10^9, U32 zero
  *   ATTR 128: U64 ino size blocks change, TIME atime mtime ctime btime, U32 mode nlink uid gid rdev_major rdev_minor
  *        blksize zero
  *   LEASE 8: U32 kind, U32 term in ms
