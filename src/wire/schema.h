@@ -216,8 +216,8 @@
 	F(U32, pad, "zero")
 #define INLAY_LOCK_CANCEL_REP(F)
 
-/* Payload: NODEs. */
-#define INLAY_FORGET_REQ(F) F(U32, count, "node ids in the payload") F(U32, pad, "zero")
+/* Payload: count entries of 48 bytes, NODE and U64: how many of the replies that named this node are forgotten. */
+#define INLAY_FORGET_REQ(F) F(U32, count, "entries in the payload") F(U32, pad, "zero")
 #define INLAY_FORGET_REP(F)
 #define INLAY_LEASE_RETURN_REQ(F) F(NODE, node, "file") F(LEASE, lease, "what is kept")
 #define INLAY_LEASE_RETURN_REP(F)
