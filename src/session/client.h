@@ -54,11 +54,17 @@ struct inlay_call {
 };
 
 struct inlay_lane_ops {
-	/* Puts head, body and data of the call on the connection; never fails (a broken one reports disconnected()). */
+	/*
+	 * Puts head, body and data of the call on the connection; never fails (a broken one reports disconnected()).
+	 * Only bytes in what data_hold owns may be referred to after it returns: all else is copied.
+	 */
 	void (*send)(struct inlay_lane *l, const struct inlay_call *c);
 	/* Drop the connection: the peer broke the protocol or is silent. disconnected() follows. */
 	void (*drop)(struct inlay_lane *l, int status);
-	/* The lane became OPEN, or DEAD with why; resumed: earlier slots live on. */
+	/*
+	 * The lane became OPEN, or DEAD with why; resumed: earlier slots and handles live on. Not resumed though the lane
+	 * was OPEN before: sent calls that change something have ended with -INLAY_EIO, handles are gone.
+	 */
 	void (*opened)(struct inlay_lane *l, bool resumed);
 	void (*dead)(struct inlay_lane *l, int status);
 	/* EVENT_LOCK or EVENT_RECALL arrived (already checked and decoded). */
@@ -94,7 +100,11 @@ struct inlay_lane {
 	int why_dead;
 	uint64_t since_ns;           /* when state was entered */
 	uint64_t heard_ns, spoke_ns; /* last frame in and out */
-	uint32_t slots, outstanding; /* granted; in use */
+	uint64_t lost_ns;            /* when the lane was last OPEN; at first, when it was made */
+	struct inlay_uuid session;   /* whose slots these are; zero before the lane was first OPEN */
+	bool fresh;                  /* HELLO asked for a new session */
+	bool dropped;                /* drop() was called, disconnected() has not followed yet */
+	uint32_t slots, outstanding; /* granted; in use. The last free one is kept for PING */
 	struct inlay_list waiting;   /* calls without a slot */
 	struct inlay_lane_slot *slot; /* slots entries: call and seq */
 	uint32_t *free_slots;        /* stack of free slot numbers */
@@ -112,7 +122,10 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 /* Every outstanding and waiting call ends with -INLAY_ECANCELED first. */
 void inlay_lane_done(struct inlay_lane *l);
 
-/* The transport is connected: HELLO goes out. */
+/*
+ * The transport is connected: HELLO goes out. A lane other than 0 needs client->session; when the server doesn't know
+ * it any more, the lane drops with -INLAY_ENOSESSION: connect it again after lane 0 has opened a new session.
+ */
 void inlay_lane_connected(struct inlay_lane *l, uint64_t now_ns);
 /* The transport is gone: outstanding calls stay, waiting for the next one. */
 void inlay_lane_disconnected(struct inlay_lane *l, uint64_t now_ns);

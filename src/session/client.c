@@ -1,0 +1,484 @@
+/*
+ * A client's lane: slots, sending, completion, replay and time-outs. The handshake is in hello.c.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "session/client.h"
+
+#include "base/status.h"
+#include "session/lane.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS 1000000ull /* in ns */
+
+static void finish(struct inlay_call *c, int status)
+{
+	struct inlay_reply r = {.status = status};
+
+	c->done(c, &r);
+}
+
+static void ping_done(struct inlay_call *c, const struct inlay_reply *r)
+{
+	(void)r; /* whatever it says: the server was heard */
+	inlay_container(c, struct inlay_lane, ping)->pinging = false;
+}
+
+int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
+                    void *owner, uint64_t now_ns)
+{
+	memset(l, 0, sizeof(*l));
+	l->client = client;
+	l->ops = ops;
+	l->owner = owner;
+	l->index = index;
+	l->since_ns = l->lost_ns = l->heard_ns = l->spoke_ns = now_ns;
+	inlay_list_init(&l->waiting);
+	l->slot = calloc(INLAY_SLOTS_MAX, sizeof(l->slot[0]));
+	l->free_slots = calloc(INLAY_SLOTS_MAX, sizeof(l->free_slots[0]));
+	if (!l->slot || !l->free_slots) {
+		free(l->slot);
+		free(l->free_slots);
+		return -INLAY_ENOMEM;
+	}
+	l->ping = (struct inlay_call){.type = INLAY_PING, .head = l->ping_head, .done = ping_done};
+	l->hello_call = (struct inlay_call){.type = INLAY_HELLO, .head = l->hello, .slot = INLAY_NO_SLOT};
+	return 0;
+}
+
+static void slot_free(struct inlay_lane *l, uint32_t slot)
+{
+	l->slot[slot].call = NULL;
+	l->slot[slot].abandoned = false;
+	l->outstanding--;
+	l->free_slots[l->slots - l->outstanding - 1] = slot;
+}
+
+void lane_slots_reset(struct inlay_lane *l, uint32_t slots)
+{
+	l->slots = slots;
+	l->outstanding = 0;
+	for (uint32_t i = 0; i < slots; i++) {
+		l->slot[i] = (struct inlay_lane_slot){0};
+		l->free_slots[i] = slots - 1 - i;
+	}
+}
+
+static void fail_all(struct inlay_lane *l, int status)
+{
+	struct inlay_list *it;
+
+	for (uint32_t i = 0; i < l->slots; i++) {
+		struct inlay_call *c = l->slot[i].call;
+
+		if (!c)
+			continue;
+		slot_free(l, i);
+		finish(c, status);
+	}
+	while ((it = inlay_list_pop(&l->waiting)))
+		finish(inlay_container(it, struct inlay_call, link), status);
+}
+
+void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_ns)
+{
+	if (l->state == INLAY_LANE_OPEN)
+		l->lost_ns = now_ns;
+	l->state = state;
+	l->since_ns = now_ns;
+}
+
+void lane_die(struct inlay_lane *l, int status, uint64_t now_ns)
+{
+	lane_state(l, INLAY_LANE_DEAD, now_ns);
+	l->why_dead = status;
+	fail_all(l, status);
+	l->ops->dead(l, status);
+}
+
+void lane_drop(struct inlay_lane *l, int status)
+{
+	l->dropped = true;
+	l->ops->drop(l, status);
+}
+
+void inlay_lane_done(struct inlay_lane *l)
+{
+	l->state = INLAY_LANE_DEAD;
+	l->why_dead = -INLAY_ECANCELED;
+	fail_all(l, -INLAY_ECANCELED);
+	free(l->slot);
+	free(l->free_slots);
+	l->slot = NULL;
+	l->free_slots = NULL;
+	l->slots = 0;
+}
+
+/* ---- sending ---- */
+
+void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t flags, uint64_t now_ns)
+{
+	inlay_frame_put(c->head, &(struct inlay_frame){
+		.size = INLAY_FRAME_HEADER + c->body_len + c->data_len,
+		.type = c->type,
+		.kind = INLAY_FRAME_REQUEST,
+		.flags = flags,
+		.slot = c->slot,
+		.seq = seq,
+		.body = c->body_len,
+	});
+	c->sent = true;
+	l->spoke_ns = now_ns;
+	l->ops->send(l, c);
+}
+
+/*
+ * The last free slot is for PING alone: without it, a lane whose slots are all held up by slow requests could not tell
+ * a busy server from a dead one.
+ */
+static bool may_take_slot(const struct inlay_lane *l, const struct inlay_call *c)
+{
+	uint32_t left = l->slots - l->outstanding;
+
+	return left > 1 || (left == 1 && (c == &l->ping || l->slots == 1));
+}
+
+static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	uint32_t slot = l->free_slots[l->slots - l->outstanding - 1];
+
+	l->outstanding++;
+	l->slot[slot].call = c;
+	c->slot = slot;
+	lane_send(l, c, ++l->slot[slot].seq, 0, now_ns);
+}
+
+static bool may_send(const struct inlay_lane *l)
+{
+	return l->state == INLAY_LANE_OPEN && !l->dropped;
+}
+
+void lane_pump(struct inlay_lane *l, uint64_t now_ns)
+{
+	while (may_send(l) && !inlay_list_empty(&l->waiting)) {
+		struct inlay_call *c = inlay_container(l->waiting.next, struct inlay_call, link);
+
+		if (!may_take_slot(l, c))
+			return;
+		inlay_list_remove(&c->link);
+		send_new(l, c, now_ns);
+	}
+}
+
+/*
+ * A call given up while its lane was down may have reached the server or not, and its bytes are gone. A PING with its
+ * slot and number settles both: the server answers with the kept reply, or executes the PING in its place.
+ */
+static void send_filler(struct inlay_lane *l, uint32_t slot, uint64_t now_ns)
+{
+	uint8_t head[INLAY_FRAME_HEADER];
+	struct inlay_call filler = {.type = INLAY_PING, .head = head, .slot = slot};
+
+	lane_send(l, &filler, l->slot[slot].seq, INLAY_FRAME_REPLAY, now_ns);
+}
+
+void lane_replay(struct inlay_lane *l, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < l->slots && may_send(l); i++) {
+		if (l->slot[i].call)
+			lane_send(l, l->slot[i].call, l->slot[i].seq, INLAY_FRAME_REPLAY, now_ns);
+		else if (l->slot[i].abandoned)
+			send_filler(l, i, now_ns);
+	}
+}
+
+/*
+ * What the end of a session means for a call that was sent in it: requests that only let go of something of that
+ * session have what they wanted; those that change nothing are simply sent again (OPENDIR changes the dead session
+ * only); for the others nobody can tell whether they happened, and doing them twice may destroy data.
+ */
+enum fate { FATE_AGAIN, FATE_DONE, FATE_FAILED };
+
+static enum fate fate_of(uint16_t type)
+{
+	switch (type) {
+	case INLAY_CLOSE:
+	case INLAY_FORGET:
+	case INLAY_LOCK_CANCEL:
+	case INLAY_LEASE_RETURN:
+	case INLAY_BYE:
+		return FATE_DONE;
+	case INLAY_OPENDIR:
+		return FATE_AGAIN;
+	default:
+		return inlay_message_flags(type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
+	}
+}
+
+void lane_session_lost(struct inlay_lane *l, uint32_t slots)
+{
+	struct inlay_list again, over;
+	struct inlay_list *it;
+
+	inlay_list_init(&again);
+	inlay_list_init(&over);
+	for (uint32_t i = 0; i < l->slots; i++) {
+		struct inlay_call *c = l->slot[i].call;
+
+		if (!c)
+			continue;
+		c->slot = INLAY_NO_SLOT;
+		c->sent = false;
+		inlay_list_append(fate_of(c->type) == FATE_AGAIN ? &again : &over, &c->link);
+	}
+	while (!inlay_list_empty(&again)) {
+		it = again.prev;
+		inlay_list_remove(it);
+		inlay_list_prepend(&l->waiting, it);
+	}
+	lane_slots_reset(l, slots);
+	while ((it = inlay_list_pop(&over))) {
+		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
+
+		finish(c, fate_of(c->type) == FATE_DONE ? 0 : -INLAY_EIO);
+	}
+}
+
+void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	inlay_list_init(&c->link);
+	c->slot = INLAY_NO_SLOT;
+	c->sent = false;
+	c->submit_ns = now_ns;
+	if (l->state == INLAY_LANE_DEAD) {
+		finish(c, l->why_dead);
+		return;
+	}
+	if (may_send(l) && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
+		send_new(l, c, now_ns);
+	else
+		inlay_list_append(&l->waiting, &c->link);
+}
+
+/* ---- giving up ---- */
+
+static void give_up(struct inlay_lane *l, struct inlay_call *c, int status)
+{
+	if (c->slot == INLAY_NO_SLOT) {
+		inlay_list_remove(&c->link);
+	} else {
+		l->slot[c->slot].call = NULL;
+		l->slot[c->slot].abandoned = true; /* still taken, until the server was heard about it */
+	}
+	finish(c, status);
+}
+
+bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force)
+{
+	if (c->sent && (l->state == INLAY_LANE_OPEN || !force))
+		return false;
+	give_up(l, c, -INLAY_EINTR);
+	return true;
+}
+
+static uint64_t wait_end(const struct inlay_lane *l, const struct inlay_call *c)
+{
+	uint64_t from = c->submit_ns > l->lost_ns ? c->submit_ns : l->lost_ns;
+	uint64_t end;
+
+	if (c == &l->ping || __builtin_add_overflow(from, l->client->timeout_ns, &end))
+		return UINT64_MAX;
+	return end;
+}
+
+/* Moves what is due to `due` and returns when the next one is. */
+static uint64_t gather_due(struct inlay_lane *l, struct inlay_list *due, uint64_t now_ns)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < l->slots; i++) {
+		struct inlay_call *c = l->slot[i].call;
+		uint64_t end = c ? wait_end(l, c) : UINT64_MAX;
+
+		if (end <= now_ns) {
+			l->slot[i].call = NULL;
+			l->slot[i].abandoned = true;
+			inlay_list_append(due, &c->link);
+		} else if (end < next) {
+			next = end;
+		}
+	}
+	inlay_list_each_safe(it, tmp, &l->waiting) {
+		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
+		uint64_t end = wait_end(l, c);
+
+		if (end <= now_ns) {
+			inlay_list_remove(it);
+			inlay_list_append(due, it);
+		} else if (end < next) {
+			next = end;
+		}
+	}
+	return next;
+}
+
+static uint64_t tick_down(struct inlay_lane *l, uint64_t now_ns)
+{
+	struct inlay_list due, *it;
+	uint64_t next;
+
+	if (!l->client->timeout_ns)
+		return UINT64_MAX;
+	inlay_list_init(&due);
+	next = gather_due(l, &due, now_ns);
+	while ((it = inlay_list_pop(&due)))
+		finish(inlay_container(it, struct inlay_call, link), -INLAY_ETIMEDOUT);
+	return next;
+}
+
+/* ---- time ---- */
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t max64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void ping(struct inlay_lane *l, uint64_t now_ns)
+{
+	l->pinging = true;
+	l->ping.slot = INLAY_NO_SLOT;
+	l->ping.sent = false;
+	l->ping.submit_ns = now_ns;
+	inlay_list_init(&l->ping.link);
+	if (may_take_slot(l, &l->ping))
+		send_new(l, &l->ping, now_ns);
+	else
+		inlay_list_prepend(&l->waiting, &l->ping.link);
+}
+
+static uint64_t tick_open(struct inlay_lane *l, uint64_t now_ns)
+{
+	uint64_t lease = l->client->lease_ms * MS;
+	uint64_t every = min64(INLAY_KEEPALIVE_MS * MS, lease / 3);
+	uint64_t due = min64(l->heard_ns, l->spoke_ns) + every;
+
+	if (!l->pinging && due <= now_ns)
+		ping(l, now_ns);
+	if (!l->pinging)
+		return due;
+	due = max64(l->heard_ns, l->ping.submit_ns) + lease / 2;
+	if (due > now_ns)
+		return due;
+	lane_drop(l, -INLAY_ETIMEDOUT);
+	return now_ns + lease / 2;
+}
+
+uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns)
+{
+	uint64_t hello_due = l->since_ns + INLAY_HELLO_TIMEOUT_MS * MS;
+
+	if (l->dropped && l->state == INLAY_LANE_OPEN)
+		return now_ns + INLAY_HELLO_TIMEOUT_MS * MS;
+	switch (l->state) {
+	case INLAY_LANE_OPEN:
+		return tick_open(l, now_ns);
+	case INLAY_LANE_DEAD:
+		return UINT64_MAX;
+	case INLAY_LANE_HELLO:
+		if (hello_due <= now_ns && !l->dropped)
+			lane_drop(l, -INLAY_ETIMEDOUT);
+		break;
+	case INLAY_LANE_DOWN:
+		hello_due = UINT64_MAX;
+		break;
+	}
+	if (l->state != INLAY_LANE_HELLO || l->dropped)
+		hello_due = UINT64_MAX;
+	return min64(hello_due, tick_down(l, now_ns));
+}
+
+/* ---- what the server says ---- */
+
+void inlay_lane_disconnected(struct inlay_lane *l, uint64_t now_ns)
+{
+	l->dropped = false;
+	if (l->state != INLAY_LANE_DEAD)
+		lane_state(l, INLAY_LANE_DOWN, now_ns);
+}
+
+static int event(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body)
+{
+	struct inlay_reader r = inlay_reader(body, f->body);
+	struct inlay_event_lock_req lock;
+	struct inlay_event_recall_req recall;
+
+	switch (f->type) {
+	case INLAY_EVENT_LOCK:
+		if (inlay_get_event_lock_req(&r, &lock) < 0)
+			return -INLAY_EPROTO;
+		l->ops->event_lock(l, &lock);
+		return 0;
+	case INLAY_EVENT_RECALL:
+		if (inlay_get_event_recall_req(&r, &recall) < 0)
+			return -INLAY_EPROTO;
+		l->ops->event_recall(l, &recall);
+		return 0;
+	default:
+		return -INLAY_EPROTO;
+	}
+}
+
+static int reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data, void *hold)
+{
+	struct inlay_lane_slot *s;
+	struct inlay_call *c;
+	struct inlay_reply r = {.hold = hold};
+
+	if (f->slot >= l->slots)
+		return -INLAY_EPROTO;
+	s = &l->slot[f->slot];
+	c = s->call;
+	if (f->seq != s->seq || (!c && !s->abandoned) || (c && f->type != c->type))
+		return -INLAY_EPROTO;
+	slot_free(l, f->slot);
+	if (!c)
+		return 0;
+	/* A number that a newer server may know is still an error. */
+	r.status = f->status > INLAY_EUNKNOWN ? -INLAY_EUNKNOWN : -(int)f->status;
+	if (!f->status) {
+		r.body = body;
+		r.body_len = f->body;
+		r.data = data;
+		r.data_len = inlay_frame_data_len(f);
+	}
+	c->done(c, &r);
+	return 0;
+}
+
+int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
+                     void *hold, uint64_t now_ns)
+{
+	int r = -INLAY_EPROTO;
+
+	if (l->dropped || l->state == INLAY_LANE_DOWN || l->state == INLAY_LANE_DEAD)
+		return -INLAY_EPROTO;
+	l->heard_ns = now_ns;
+	if (l->state == INLAY_LANE_HELLO && f->kind == INLAY_FRAME_REPLY)
+		return lane_hello_reply(l, f, body, now_ns);
+	if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_REPLY)
+		r = reply(l, f, body, data, hold);
+	else if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_EVENT)
+		r = event(l, f, body);
+	if (r < 0)
+		lane_drop(l, r);
+	else
+		lane_pump(l, now_ns);
+	return r;
+}

@@ -1,0 +1,161 @@
+/*
+ * The client's handshake: what HELLO asks for, and what its reply makes of the lane.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+#include "session/lane.h"
+
+#include <string.h>
+
+static bool uuid_is(const struct inlay_uuid *a, const struct inlay_uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static bool uuid_is_zero(const struct inlay_uuid *a)
+{
+	return uuid_is(a, &(struct inlay_uuid){{0}});
+}
+
+static uint32_t slots_asked(const struct inlay_client *k)
+{
+	uint32_t n = k->slots_wanted ? k->slots_wanted : INLAY_SLOTS_DEFAULT;
+
+	return n < INLAY_SLOTS_MAX ? n : INLAY_SLOTS_MAX;
+}
+
+static void send_hello(struct inlay_lane *l, uint64_t now_ns)
+{
+	struct inlay_client *k = l->client;
+	struct inlay_writer w = inlay_call_begin(&l->hello_call, INLAY_HELLO, l->hello, sizeof(l->hello));
+	struct inlay_hello_req m = {
+		.version_min = INLAY_PROTOCOL_VERSION,
+		.version_max = INLAY_PROTOCOL_VERSION,
+		.features = INLAY_FEATURES_KNOWN,
+		.client = k->client,
+		.lane = l->index,
+		.slots = l->slots ? l->slots : slots_asked(k),
+		.max_data = INLAY_DATA_MAX,
+		.export = inlay_str(k->export_name),
+		.host = inlay_str(k->host),
+	};
+
+	if (!l->fresh)
+		m.session = k->session;
+	inlay_put_hello_req(&w, &m);
+	if (inlay_call_end(&l->hello_call, &w) < 0) {
+		lane_drop(l, -INLAY_EOVERFLOW); /* unreachable: both names have bounds that fit */
+		return;
+	}
+	l->hello_call.slot = INLAY_NO_SLOT;
+	lane_send(l, &l->hello_call, ++l->hello_seq, 0, now_ns);
+}
+
+void inlay_lane_connected(struct inlay_lane *l, uint64_t now_ns)
+{
+	if (l->state == INLAY_LANE_DEAD)
+		return;
+	lane_state(l, INLAY_LANE_HELLO, now_ns);
+	l->heard_ns = now_ns;
+	l->dropped = false;
+	l->fresh = uuid_is_zero(&l->client->session);
+	if (l->fresh && l->index)
+		lane_drop(l, -INLAY_ENOSESSION); /* only lane 0 may open one */
+	else
+		send_hello(l, now_ns);
+}
+
+/* Refusals that no patience will change. */
+static bool is_final(int status)
+{
+	switch (status) {
+	case -INLAY_ENOEXPORT:
+	case -INLAY_EVERSION:
+	case -INLAY_EACCES:
+	case -INLAY_EPERM:
+	case -INLAY_EINVAL:
+	case -INLAY_ENOTSUP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int refused(struct inlay_lane *l, uint32_t number, uint64_t now_ns)
+{
+	int status = number > INLAY_EUNKNOWN ? -INLAY_EUNKNOWN : -(int)number;
+
+	if (status == -INLAY_ENOSESSION && l->index == 0 && !l->fresh) {
+		l->fresh = true;
+		send_hello(l, now_ns);
+		return 0;
+	}
+	if (is_final(status))
+		lane_die(l, status, now_ns);
+	else
+		lane_drop(l, status);
+	return 0;
+}
+
+static bool reply_ok(const struct inlay_lane *l, const struct inlay_hello_rep *m)
+{
+	const struct inlay_client *k = l->client;
+
+	if (m->version != INLAY_PROTOCOL_VERSION || m->features & ~(uint64_t)INLAY_FEATURES_KNOWN || m->resumed > 1)
+		return false;
+	if (!m->slots || m->slots > (l->slots ? l->slots : slots_asked(k)) || !m->lanes || !m->lease_ms)
+		return false;
+	if (m->max_data < 4096 || m->max_data > INLAY_DATA_MAX || uuid_is_zero(&m->session))
+		return false;
+	if (m->server.len > INLAY_TEXT_MAX || m->rules.len > INLAY_RULES_MAX)
+		return false;
+	return l->fresh || uuid_is(&m->session, &k->session);
+}
+
+static void take(struct inlay_client *k, const struct inlay_hello_rep *m)
+{
+	k->session = m->session;
+	k->boot = m->boot;
+	k->lanes_max = m->lanes < INLAY_LANES_MAX ? m->lanes : INLAY_LANES_MAX;
+	k->max_data = m->max_data;
+	k->lease_ms = m->lease_ms;
+	k->export_flags = m->export_flags;
+	k->root = m->root;
+	k->root_attr = m->attr;
+	memcpy(k->server, m->server.p, m->server.len);
+	k->server[m->server.len] = '\0';
+	memcpy(k->rules, m->rules.p, m->rules.len);
+	k->rules[m->rules.len] = '\0';
+}
+
+int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, uint64_t now_ns)
+{
+	struct inlay_reader r = inlay_reader(body, f->body);
+	struct inlay_hello_rep m;
+	bool resumed;
+
+	if (f->type != INLAY_HELLO || f->slot != INLAY_NO_SLOT || f->seq != l->hello_seq)
+		goto bad;
+	if (f->status)
+		return refused(l, f->status, now_ns);
+	if (inlay_get_hello_rep(&r, &m) < 0 || !reply_ok(l, &m))
+		goto bad;
+	/* The server may know the lane from a HELLO whose reply got lost: then the slots here are another session's. */
+	resumed = m.resumed && uuid_is(&l->session, &m.session);
+	if (resumed && m.slots != l->slots)
+		goto bad;
+	if (l->index == 0)
+		take(l->client, &m); /* the other lanes only read it */
+	l->session = m.session;
+	if (!resumed)
+		lane_session_lost(l, m.slots);
+	lane_state(l, INLAY_LANE_OPEN, now_ns);
+	l->ops->opened(l, resumed);
+	if (resumed)
+		lane_replay(l, now_ns);
+	lane_pump(l, now_ns);
+	return 0;
+bad:
+	lane_drop(l, -INLAY_EPROTO);
+	return -INLAY_EPROTO;
+}

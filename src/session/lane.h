@@ -1,0 +1,32 @@
+/*
+ * What client.c and hello.c share; nobody else includes this.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_SESSION_LANE_H
+#define INLAY_SESSION_LANE_H
+
+#include "session/client.h"
+
+/* A taken slot has a call, or is abandoned: its call has ended, but the server may have the request. */
+struct inlay_lane_slot {
+	struct inlay_call *call;
+	uint64_t seq; /* of the last request sent */
+	bool abandoned;
+};
+
+void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_ns);
+/* Ends every call with status, then tells the owner. */
+void lane_die(struct inlay_lane *l, int status, uint64_t now_ns);
+void lane_drop(struct inlay_lane *l, int status);
+void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t flags, uint64_t now_ns);
+/* Sends waiting calls while there are slots. */
+void lane_pump(struct inlay_lane *l, uint64_t now_ns);
+/* Sends again what is in the slots. */
+void lane_replay(struct inlay_lane *l, uint64_t now_ns);
+/* Every slot free, nothing sent yet. */
+void lane_slots_reset(struct inlay_lane *l, uint32_t slots);
+/* Settles the calls of a session that is over; what goes out again stands first among the waiting. */
+void lane_session_lost(struct inlay_lane *l, uint32_t slots);
+int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, uint64_t now_ns);
+
+#endif
