@@ -268,6 +268,29 @@ static void test_writers_refuse_over_limits(void **state)
 	assert_true(w.full);
 }
 
+/* All the bytes are there, so nothing but the limit itself can refuse them. */
+static void test_readers_refuse_over_limits(void **state)
+{
+	struct inlay_readlink_rep link;
+	struct inlay_opendir_req dir;
+	struct inlay_reader r;
+
+	(void)state;
+	for (uint32_t over = 0; over < 4; over++) {
+		memset(buf, 0, sizeof(buf));
+		memset(buf + 4, 'a', INLAY_STR_MAX + over);
+		inlay_store32(buf, INLAY_STR_MAX + over);
+		r = inlay_reader(buf, 4 + INLAY_STR_MAX + 4);
+		assert_int_equal(inlay_get_readlink_rep(&r, &link), over ? -INLAY_EPROTO : 0);
+	}
+	for (uint32_t over = 0; over <= 8; over += 2) {
+		memset(buf, 0, sizeof(buf));
+		inlay_store32(buf + INLAY_WIRE_SIZE_NODE + 8, INLAY_GROUPS_MAX + over);
+		r = inlay_reader(buf, INLAY_WIRE_SIZE_NODE + 16 + 4 * (INLAY_GROUPS_MAX + over));
+		assert_int_equal(inlay_get_opendir_req(&r, &dir), over ? -INLAY_EPROTO : 0);
+	}
+}
+
 static void test_pad_is_written_as_zero(void **state)
 {
 	struct inlay_read_rep m = {.zeros = 1, .pad = 0xdeadbeef};
@@ -600,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_bad_fields_are_refused),
 		cmocka_unit_test(test_writers_respect_the_end),
 		cmocka_unit_test(test_writers_refuse_over_limits),
+		cmocka_unit_test(test_readers_refuse_over_limits),
 		cmocka_unit_test(test_pad_is_written_as_zero),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_dirent),
