@@ -3,8 +3,9 @@
  * `**` any run with '/' (as a whole component: zero or more components), `\c` the byte c, a trailing '/' matches
  * directories only. A pattern without '/' (but for a trailing one) matches at any depth, as in .gitignore; one with a
  * '/' is anchored at the filter directory. A pattern that matches a directory matches everything beneath it.
- * At a pattern's end `**` that stands for no component asks for a directory (`a/**` is not the file a), and `**` with
+ * At a pattern's end `**` that stands for no component asks for a directory there, and `**` with
  * a slash after it stands for one directory at least. Neither `*` nor `?` treats a leading '.' specially.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef INLAY_BASE_GLOB_H
 #define INLAY_BASE_GLOB_H
