@@ -18,7 +18,7 @@
  * or one before a '/', "**" inside a name, an empty component, "." or "..".
  */
 int inlay_glob_check(const char *pattern, const char **ret_why);
-/* pattern has passed inlay_glob_check. path: relative, no leading or trailing '/'. Time is O(len(pattern) * len(path)). */
+/* pattern: passed inlay_glob_check. path: relative, no '/' at its ends. Time is O(len(pattern) * path_len). */
 bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bool is_dir);
 
 #endif

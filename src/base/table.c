@@ -162,7 +162,7 @@ int inlay_table_add(struct inlay_table *t, void *object, uint64_t *ret_id)
 		generation = 1;
 	e->object = object;
 	atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
-	/* The id goes out before the word does: with the word published, another thread may use and remove the entry. */
+	/* The id goes out before the word does: once that is published, another thread may use and remove the entry. */
 	*ret_id = generation << 32 | (index + 1);
 	atomic_store_explicit(&e->word, generation << 32 | LIVE | 1, memory_order_release);
 	return 1;
