@@ -36,9 +36,11 @@ struct inlay_task {
 	struct inlay_loop *loop;
 };
 
+/* Intrusive, so that starting one can't fail; any number of them cost O(log n). Prepare with inlay_timer_init. */
 struct inlay_timer {
-	struct inlay_list link;
-	uint64_t due_ns; /* loop time */
+	struct inlay_timer *child, *next, *prev; /* private: the loop's pairing heap */
+	struct inlay_loop *loop;                 /* set while it runs */
+	uint64_t due_ns;                         /* loop time */
 	void (*fire)(struct inlay_timer *t); /* owner thread; may start it again */
 };
 
@@ -61,12 +63,17 @@ struct inlay_loop *inlay_crew_loop(struct inlay_crew *c, unsigned i);
 unsigned inlay_crew_loops(const struct inlay_crew *c);
 /* Starts the threads, all signals blocked in them. 0 or a status (then none runs). */
 int inlay_crew_start(struct inlay_crew *c);
-/* Asks the loops to stop once their present batch is done, and joins all threads but those stuck in a call for longer than 5 s. Not from a crew thread. */
+/*
+ * Asks the loops to stop once their present batch is done, and joins all threads but those stuck in a call for longer
+ * than 5 s. Offloaded tasks are still worked on; what is then still posted has its done() run on the calling thread,
+ * which counts as the loops' owner meanwhile. So each task's done runs once, unless a thread is stuck: then what is left
+ * stays undone. Not from a crew thread.
+ */
 void inlay_crew_stop(struct inlay_crew *c);
-/* After stop, or instead of start. */
+/* After stop, or instead of start. What stuck threads still use is left to them, never freed. */
 void inlay_crew_free(struct inlay_crew *c);
 
-/* ---- on the owner's thread ---- */
+/* ---- on the owner's thread; before inlay_crew_start() on the thread that prepares the loop ---- */
 
 /* Monotonic ns; read once per batch, so it costs nothing. */
 uint64_t inlay_loop_now(const struct inlay_loop *l);
@@ -93,7 +100,10 @@ void inlay_hook_remove(struct inlay_hook *h);
  */
 bool inlay_loop_run(struct inlay_loop *l, struct inlay_task *t) __attribute__((warn_unused_result));
 
-/* Counts requests under way (+1, -1): the spin policy looks at it. */
+/*
+ * Counts requests under way (+1, -1). The spin policy looks at it: a loop spins only while at most two are under way
+ * and at most two began in the last batch, and only after a batch in which a request began or ended or while one is under way.
+ */
 void inlay_loop_busy(struct inlay_loop *l, int change);
 
 /* ---- on any thread ---- */

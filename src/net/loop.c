@@ -1,0 +1,434 @@
+/*
+ * One loop: rounds of tasks, sources, timers and hooks around epoll. Who runs it is crew.c's business.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "net/loop.h"
+
+#include "base/status.h"
+#include "net/crew.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPIN_REQUESTS 2    /* more at once, and the batch is worth more than the moment */
+#define SPIN_MISSES 4      /* in a row before spinning is thought futile */
+#define SPIN_SKIP_MAX 256u /* occasions that pass between two tries, at most */
+
+static __thread struct inlay_loop *current;
+
+struct inlay_loop *inlay_loop_current(void)
+{
+	return current;
+}
+
+uint64_t inlay_clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t inlay_loop_now(const struct inlay_loop *l)
+{
+	return l->now_ns;
+}
+
+int inlay_loop_init(struct inlay_loop *l, struct inlay_crew *crew)
+{
+	/* Edge-triggered: each write is an event of its own, and nobody needs to read the counter back. */
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+	*l = (struct inlay_loop){.crew = crew, .epfd = -1, .wakefd = -1, .now_ns = inlay_clock_ns()};
+	inlay_list_init(&l->again);
+	inlay_list_init(&l->again_now);
+	inlay_list_init(&l->hooks);
+	inlay_list_init(&l->hooks_now);
+	inlay_list_init(&l->inbox);
+	inlay_list_init(&l->orphan);
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epfd < 0)
+		return inlay_status_from_errno(errno);
+	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->wakefd < 0 || epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->wakefd, &event) < 0)
+		return inlay_status_from_errno(errno);
+	return 0;
+}
+
+void inlay_loop_done(struct inlay_loop *l)
+{
+	if (l->epfd >= 0)
+		close(l->epfd);
+	if (l->wakefd >= 0)
+		close(l->wakefd);
+}
+
+/* ---- sources ---- */
+
+int inlay_loop_add(struct inlay_loop *l, struct inlay_source *s, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = s};
+
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, s->fd, &event) < 0)
+		return inlay_status_from_errno(errno);
+	s->events = events;
+	s->loop = l;
+	inlay_list_init(&s->again);
+	return 0;
+}
+
+int inlay_loop_change(struct inlay_source *s, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = s};
+	int epfd = s->loop->epfd, r;
+
+	if (events == s->events)
+		return 0;
+	if ((events | s->events) & EPOLLEXCLUSIVE) { /* the host doesn't modify exclusive ones */
+		epoll_ctl(epfd, EPOLL_CTL_DEL, s->fd, NULL);
+		r = epoll_ctl(epfd, EPOLL_CTL_ADD, s->fd, &event);
+	} else {
+		r = epoll_ctl(epfd, EPOLL_CTL_MOD, s->fd, &event);
+	}
+	if (r < 0)
+		return inlay_status_from_errno(errno);
+	s->events = events;
+	return 0;
+}
+
+void inlay_loop_remove(struct inlay_source *s)
+{
+	struct inlay_loop *l = s->loop;
+
+	if (!l)
+		return;
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	inlay_list_remove(&s->again);
+	for (int i = l->event_next; i < l->event_count; i++) {
+		if (l->events[i].data.ptr == s)
+			l->events[i].data.ptr = NULL;
+	}
+	s->loop = NULL;
+	s->events = 0;
+}
+
+void inlay_loop_again(struct inlay_source *s)
+{
+	assert(s->loop);
+	if (inlay_list_empty(&s->again))
+		inlay_list_append(&s->loop->again, &s->again);
+}
+
+void inlay_loop_not_again(struct inlay_source *s)
+{
+	if (s->loop)
+		inlay_list_remove(&s->again);
+}
+
+/* ---- hooks ---- */
+
+/* During a pass new hooks still get their turn in it; one that adds itself waits for the next round, as it might for ever. */
+void inlay_hook_add(struct inlay_loop *l, struct inlay_hook *h)
+{
+	if (l->in_hooks && h != l->hook) {
+		inlay_list_append(&l->hooks_now, &h->link);
+		return;
+	}
+	inlay_list_append(&l->hooks, &h->link);
+	l->rush = l->rush || l->in_hooks;
+}
+
+void inlay_hook_remove(struct inlay_hook *h)
+{
+	inlay_list_remove(&h->link);
+}
+
+/* Each step of a round returns false when the loop was lost in a callback: the caller may touch it no more. */
+
+static bool run_hooks(struct inlay_loop *l)
+{
+	struct inlay_list *node;
+
+	while ((node = inlay_list_pop(&l->hooks)))
+		inlay_list_append(&l->hooks_now, node);
+	l->in_hooks = true;
+	while ((node = inlay_list_pop(&l->hooks_now))) {
+		l->hook = inlay_container(node, struct inlay_hook, link);
+		inlay_list_append(&l->hooks, node);
+		l->hook->run(l->hook);
+		if (current != l)
+			return false;
+	}
+	l->in_hooks = false;
+	l->hook = NULL;
+	return true;
+}
+
+/* ---- tasks ---- */
+
+static void wake(struct inlay_loop *l)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full, and then the loop is being woken anyway. */
+	while (write(l->wakefd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * Publishing the task and reading `asleep` stand against setting `asleep` and reading `posted` in sleep_until(): all
+ * four are sequentially consistent, so that one side always sees the other.
+ */
+void inlay_loop_post(struct inlay_loop *l, struct inlay_task *t)
+{
+	struct inlay_list *head = __atomic_load_n(&l->posted, __ATOMIC_RELAXED);
+
+	t->loop = l;
+	do {
+		t->link.next = head;
+	} while (!__atomic_compare_exchange_n(&l->posted, &head, &t->link, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	if (__atomic_load_n(&l->asleep, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&l->asleep, 0, __ATOMIC_SEQ_CST))
+		wake(l);
+}
+
+void inlay_loop_ask_stop(struct inlay_loop *l)
+{
+	__atomic_store_n(&l->stop, 1, __ATOMIC_SEQ_CST);
+	wake(l);
+}
+
+static void take_posted(struct inlay_loop *l)
+{
+	struct inlay_list *node, *next, *end = l->inbox.prev;
+
+	if (!__atomic_load_n(&l->posted, __ATOMIC_RELAXED))
+		return;
+	for (node = __atomic_exchange_n(&l->posted, NULL, __ATOMIC_ACQUIRE); node; node = next) {
+		next = node->next;
+		inlay_list_prepend(end, node);
+	}
+}
+
+static bool run_tasks(struct inlay_loop *l)
+{
+	struct inlay_list *node;
+
+	take_posted(l);
+	while ((node = inlay_list_pop(&l->inbox))) {
+		struct inlay_task *t = inlay_container(node, struct inlay_task, link);
+
+		t->done(t);
+		if (current != l)
+			return false;
+	}
+	return true;
+}
+
+bool inlay_loop_drain(struct inlay_loop *l)
+{
+	bool any;
+
+	take_posted(l);
+	any = !inlay_list_empty(&l->inbox);
+	current = l;
+	run_tasks(l);
+	current = NULL;
+	return any;
+}
+
+bool inlay_loop_run(struct inlay_loop *l, struct inlay_task *t)
+{
+	uint64_t call = ((l->call & ~(uint64_t)(INLAY_CALL_STEP - 1)) + INLAY_CALL_STEP) | INLAY_CALL_IN;
+	uint64_t expected = call;
+
+	assert(current == l);
+	t->loop = l;
+	__atomic_store_n(&l->call, call, __ATOMIC_SEQ_CST);
+	inlay_watch_wake(l->crew);
+	t->work(t);
+	if (__atomic_compare_exchange_n(&l->call, &expected, call & ~(uint64_t)INLAY_CALL_IN, false, __ATOMIC_ACQ_REL,
+	                                __ATOMIC_RELAXED)) {
+		t->done(t);
+		return current == l; /* done() may have made a slow call of its own */
+	}
+	current = NULL;
+	inlay_loop_post(l, t);
+	return false;
+}
+
+void inlay_loop_busy(struct inlay_loop *l, int change)
+{
+	l->busy += change;
+	l->spin.touched = true;
+	if (change > 0)
+		l->spin.begun += (unsigned)change;
+}
+
+/* ---- rounds ---- */
+
+static bool run_events(struct inlay_loop *l)
+{
+	while (l->event_next < l->event_count) {
+		struct epoll_event *event = &l->events[l->event_next++];
+		struct inlay_source *s = event->data.ptr;
+
+		if (!s) /* removed meanwhile, or the wake-up */
+			continue;
+		s->ready(s, event->events);
+		if (current != l)
+			return false;
+	}
+	return true;
+}
+
+static bool run_again(struct inlay_loop *l)
+{
+	struct inlay_list *node;
+
+	while ((node = inlay_list_pop(&l->again)))
+		inlay_list_append(&l->again_now, node);
+	while ((node = inlay_list_pop(&l->again_now))) {
+		struct inlay_source *s = inlay_container(node, struct inlay_source, again);
+
+		s->ready(s, 0);
+		if (current != l)
+			return false;
+	}
+	return true;
+}
+
+static bool posted(const struct inlay_loop *l, int order)
+{
+	return __atomic_load_n(&l->posted, order) || __atomic_load_n(&l->stop, __ATOMIC_RELAXED);
+}
+
+static int poll_once(struct inlay_loop *l)
+{
+	int n = epoll_wait(l->epfd, l->events, INLAY_LOOP_BATCH, 0);
+
+	return n > 0 ? n : 0;
+}
+
+static bool spin_wanted(struct inlay_loop *l)
+{
+	struct inlay_spin *spin = &l->spin;
+
+	if (!l->crew->config.spin_us || l->busy > SPIN_REQUESTS || spin->begun > SPIN_REQUESTS)
+		return false;
+	if (l->busy <= 0 && !spin->touched)
+		return false;
+	if (!spin->skip)
+		return true;
+	spin->skip--;
+	return false;
+}
+
+static void spin_learn(struct inlay_spin *spin, bool hit)
+{
+	unsigned futile;
+
+	if (hit) {
+		spin->misses = 0;
+		return;
+	}
+	spin->misses++;
+	if (spin->misses < SPIN_MISSES)
+		return;
+	futile = spin->misses - SPIN_MISSES;
+	spin->skip = futile < 8 ? 1u << futile : SPIN_SKIP_MAX;
+}
+
+/* Polls for a short while; each time round gives way to who else wants this core: likely the one we wait for. */
+static int spin(struct inlay_loop *l, uint64_t until_ns)
+{
+	uint64_t end = inlay_clock_ns() + l->crew->config.spin_us * 1000ull;
+	bool hit;
+	int n;
+
+	if (until_ns && until_ns < end)
+		end = until_ns;
+	do {
+		n = poll_once(l);
+		hit = n > 0 || posted(l, __ATOMIC_RELAXED);
+		if (hit)
+			break;
+		sched_yield();
+	} while (inlay_clock_ns() < end);
+	spin_learn(&l->spin, hit);
+	return hit ? n : -1;
+}
+
+static int sleep_until(struct inlay_loop *l, uint64_t until_ns)
+{
+	uint64_t now = until_ns ? inlay_clock_ns() : 0;
+	uint64_t wait = until_ns > now ? until_ns - now : 0;
+	struct timespec timeout = {.tv_sec = (time_t)(wait / 1000000000u), .tv_nsec = (long)(wait % 1000000000u)};
+	int n;
+
+	__atomic_store_n(&l->asleep, 1, __ATOMIC_SEQ_CST);
+	if (posted(l, __ATOMIC_SEQ_CST))
+		n = poll_once(l);
+	else
+		n = epoll_pwait2(l->epfd, l->events, INLAY_LOOP_BATCH, until_ns ? &timeout : NULL, NULL);
+	__atomic_store_n(&l->asleep, 0, __ATOMIC_RELAXED);
+	return n > 0 ? n : 0;
+}
+
+static void wait_events(struct inlay_loop *l)
+{
+	uint64_t until_ns = inlay_timers_next(l);
+	int n;
+
+	l->event_next = l->event_count = 0;
+	if (l->rush || !inlay_list_empty(&l->again) || posted(l, __ATOMIC_RELAXED)) {
+		n = poll_once(l);
+	} else {
+		n = spin_wanted(l) ? spin(l, until_ns) : -1;
+		if (n < 0)
+			n = sleep_until(l, until_ns);
+	}
+	l->rush = false;
+	l->spin.begun = 0;
+	l->spin.touched = false;
+	l->event_count = n;
+	l->now_ns = inlay_clock_ns();
+}
+
+/* A loop that was lost in the middle of a round: what was left of it stands before what came later. */
+static void adopt(struct inlay_loop *l)
+{
+	struct inlay_list *node;
+
+	while (!inlay_list_empty(&l->again_now)) {
+		node = l->again_now.prev;
+		inlay_list_remove(node);
+		inlay_list_prepend(&l->again, node);
+	}
+	while ((node = inlay_list_pop(&l->hooks_now)))
+		inlay_list_append(&l->hooks, node);
+	l->hook = NULL;
+	l->in_hooks = false;
+	/* Events not yet looked at come again: they are level-triggered. */
+	l->event_next = l->event_count = 0;
+	l->call &= ~(uint64_t)(INLAY_CALL_STEP - 1);
+	l->now_ns = inlay_clock_ns();
+}
+
+void inlay_loop_own(struct inlay_loop *l)
+{
+	current = l;
+	adopt(l);
+	for (;;) {
+		if (!run_events(l) || !run_tasks(l) || !run_again(l) || !inlay_timers_fire(l) || !run_hooks(l))
+			return;
+		if (__atomic_load_n(&l->stop, __ATOMIC_RELAXED))
+			break;
+		wait_events(l);
+	}
+	current = NULL;
+}
