@@ -11,20 +11,32 @@
 
 struct inlay_conn;
 
+/* Bytes to be sent, held by a reference. Private to conn.c. */
+struct inlay_segment {
+	struct inlay_chunk *chunk;
+	const uint8_t *p;
+	size_t len;
+};
+
 struct inlay_conn_ops {
 	/*
 	 * One whole frame, in the order received; body and data lie in `chunk`, which stays as it is while the callee
 	 * holds a reference of its own. Returns false when inlay_loop_run() said false: the connection then returns
-	 * at once; the rest of the input is picked up by the loop's new owner. May call inlay_conn_close().
+	 * at once; the rest of the input is picked up by the loop's new owner. May call inlay_conn_close(). body and data
+	 * stay readable until it returns, and longer only by a reference to chunk.
 	 */
 	bool (*frame)(struct inlay_conn *c, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
 	              struct inlay_chunk *chunk);
 	/*
-	 * The stream is over, once, never from within an inlay_conn_ call but close: peer closed (0), a host error or -INLAY_EPROTO.
-	 * The connection is off the loop, its descriptor closed; its owner drops its reference when it wants.
+	 * The stream is over, once, never from within an inlay_conn_ call but close: peer closed (0), a host error or
+	 * -INLAY_EPROTO. The connection is off the loop, its descriptor closed; its owner drops its reference when it wants.
+	 * A peer that only ends its sending counts as closed; what is queued is offered to the host once more before.
 	 */
 	void (*closed)(struct inlay_conn *c, int status);
-	/* The queue of unsent bytes fell below half of INLAY_CONN_QUEUE_MAX after having passed it. NULL: not wanted. */
+	/*
+	 * The queue of unsent bytes fell below half of INLAY_CONN_QUEUE_MAX after having passed it (until then no frame is
+	 * handed out). Called from the loop, never from within an inlay_conn_ call. NULL: not wanted.
+	 */
 	void (*drained)(struct inlay_conn *c);
 };
 
@@ -39,11 +51,28 @@ struct inlay_conn {
 	uint64_t last_in_ns;  /* loop time of the last bytes received */
 	bool open;
 	bool paused;          /* not reading: see inlay_conn_pause */
+
+	/* Private to conn.c. */
+	struct inlay_hook flush_hook; /* on the loop while dirty */
+	struct inlay_chunk *in;       /* unread bytes are in_head..in_tail; NULL while there are none, or few: */
+	uint32_t in_head, in_tail;
+	uint32_t stub_len;            /* the start of a frame that has been waiting for its rest, */
+	uint8_t *stub;                /* kept small so that slow peers don't hold large chunks */
+	struct inlay_chunk *out;      /* being filled by reserve and commit, up to out_used */
+	uint32_t out_used;
+	uint32_t seg_head, seg_count, seg_cap; /* ring of what is queued; cap is a power of two */
+	struct inlay_segment *segs;            /* NULL while nothing is queued */
+	int doom;                     /* a failure to be told from the loop: the connection closes in the next round */
+	bool dirty;                   /* to be flushed when the batch is done */
+	bool blocked;                 /* the host's buffer is full: waiting for EPOLLOUT */
+	bool choked;                  /* too much is queued: not reading */
+	bool tell_drained;
 };
 
 /*
- * Takes over a connected, non-blocking stream socket and starts reading on the loop. For TCP sets NODELAY and, where the host knows it, the cubic
- * congestion control. On failure fd stays the caller's. One reference belongs to the caller. Owner thread of the loop.
+ * Takes over a connected, non-blocking stream socket and starts reading on the loop. For TCP sets NODELAY and, where the
+ * host knows it, the cubic congestion control. On failure fd stays the caller's. One reference belongs to the caller.
+ * Owner thread of the loop.
  */
 int inlay_conn_new(struct inlay_loop *l, int fd, const struct inlay_conn_ops *ops, void *owner, unsigned want_kinds,
                    struct inlay_conn **ret);
