@@ -5,6 +5,9 @@
  *   FREE --begin(seq = last + 1)--> BUSY --end(reply)--> FREE, last = seq, reply kept
  *   begin(seq = last): the same request again. BUSY: it is still under way; FREE: answer from the kept reply.
  *
+ * A reply goes out only on a connection on which its request came in: one that ends after the lane has a new connection
+ * waits in its slot for the replay, else the replay would be answered twice.
+ *
  * Requests that change nothing keep no reply and are simply done again. Not thread-safe: the lane's user locks.
  */
 #ifndef INLAY_SESSION_SLOTS_H
