@@ -194,7 +194,7 @@ static struct posix_node *node_idle(struct posix_store *s, struct posix_shard *s
 	inlay_list_append(&shard->lru, &n->lru);
 	if (s->base.ops->pins_nodes || atomic_load(&n->removed)) {
 		/* Nothing finds it again, or its file is gone. */
-	} else if (idle > atomic_load(&s->idle_max)) {
+	} else if (idle > s->idle_max) {
 		n = inlay_container(shard->lru.next, struct posix_node, lru);
 	} else {
 		return NULL;

@@ -69,7 +69,7 @@ struct posix_store {
 	struct inlay_hash_key key;
 	struct posix_shard shards[POSIX_SHARDS];
 	atomic_uint idle_count;
-	atomic_uint idle_max;
+	unsigned idle_max, idle_ms;
 	pthread_mutex_t mounts_lock;
 	struct posix_mount mounts[POSIX_MOUNTS_MAX]; /* [0] is the root's; none with pinned nodes */
 	unsigned mount_count;
@@ -129,8 +129,8 @@ static inline bool posix_readonly(const struct inlay_store *s)
 }
 
 /* -- store.c -- */
-/* Nodes without references that stay open, at most. For tests. */
-void inlay_posix_set_idle_max(struct inlay_store *s, unsigned count);
+/* Nodes without references that stay open: how many at most, for how long. For tests, before anything else. */
+void inlay_posix_set_idle(struct inlay_store *s, unsigned count, unsigned ms);
 
 /* -- host.c: descriptors and paths -- */
 /* Opens what fd refers to (O_PATH or not) anew. Never for a link, a FIFO or a device but with O_PATH. -status. */

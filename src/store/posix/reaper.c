@@ -22,7 +22,10 @@ static void reaper_wait(struct posix_store *s)
 	}
 	atomic_store(&r->asleep, false);
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += POSIX_IDLE_MS / 2000;
+	until.tv_sec += s->idle_ms / 2000;
+	until.tv_nsec += s->idle_ms / 2 % 1000 * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&r->wake, &r->lock, &until);
 }
 
@@ -35,7 +38,7 @@ static void *reaper_run(void *arg)
 	while (!r->stop) {
 		reaper_wait(s);
 		pthread_mutex_unlock(&r->lock);
-		posix_cache_trim(s, posix_now_ms() - POSIX_IDLE_MS);
+		posix_cache_trim(s, posix_now_ms() - s->idle_ms);
 		pthread_mutex_lock(&r->lock);
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -147,9 +147,10 @@ static unsigned idle_bound(void)
 	return limit.rlim_cur / 4 > 1u << 20 ? 1u << 20 : (unsigned)(limit.rlim_cur / 4);
 }
 
-void inlay_posix_set_idle_max(struct inlay_store *s, unsigned count)
+void inlay_posix_set_idle(struct inlay_store *s, unsigned count, unsigned ms)
 {
-	atomic_store(&posix_store(s)->idle_max, count);
+	posix_store(s)->idle_max = count;
+	posix_store(s)->idle_ms = ms;
 }
 
 static int open_root(struct posix_store *s, int dir_fd)
@@ -186,7 +187,8 @@ int inlay_posix_open(int dir_fd, uint32_t flags, struct inlay_store **ret)
 	s->flags = flags;
 	s->root_fd = -1;
 	s->base.ops = &ops_handles;
-	atomic_init(&s->idle_max, idle_bound());
+	s->idle_max = idle_bound();
+	s->idle_ms = POSIX_IDLE_MS;
 	pthread_mutex_init(&s->mounts_lock, NULL);
 	rc = posix_reaper_init(s);
 	if (rc >= 0 && getrandom(&s->key, sizeof(s->key), 0) != (ssize_t)sizeof(s->key))
