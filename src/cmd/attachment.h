@@ -9,6 +9,7 @@
 
 #include "base/hist.h"
 #include "net/addr.h"
+#include "redirect/judge.h"
 #include "wire/codec.h"
 
 #include <stdbool.h>
@@ -54,8 +55,6 @@ void inlay_attachment_close(struct inlay_attachment *a);
 int inlay_attachment_detach(struct inlay_attachment *a, bool force);
 
 /* ---- for people ---- */
-
-enum inlay_side { INLAY_LOCAL = 0, INLAY_REMOTE = 1 };
 
 struct inlay_op_stat {
 	const char *name;        /* "lookup" */

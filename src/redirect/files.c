@@ -1,0 +1,208 @@
+/*
+ * Operations on open files: each is one request to the side where the file was opened.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "redirect/listing.h"
+#include "redirect/op.h"
+
+static void open_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_open_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(open, r, &rep);
+
+	if (err == 0) {
+		op->attr = rep.attr;
+		inlay_op_fit_attr(op, op->side);
+		err = inlay_op_opened(op, op->node, op->side, rep.handle, false);
+	}
+	inlay_op_end(op, err);
+}
+
+void inlay_op_open(struct inlay_op *op)
+{
+	enum inlay_side side = inlay_node_side(op->node);
+	struct inlay_writer w = inlay_op_begin(op, INLAY_OPEN);
+	struct inlay_open_req req;
+
+	req.node = op->node->id[side];
+	inlay_cred_copy(&req.cred, &op->cred);
+	req.flags = op->in.make.flags;
+	req.inline_max = 0;
+	inlay_put_open_req(&w, &req);
+	inlay_op_send(op, &w, side, open_answered);
+}
+
+static void opendir_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_opendir_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(opendir, r, &rep);
+
+	if (err == 0)
+		err = inlay_op_opened(op, op->node, op->side, rep.handle, true);
+	inlay_op_end(op, err);
+}
+
+void inlay_op_opendir(struct inlay_op *op)
+{
+	enum inlay_side side = inlay_node_side(op->node);
+	struct inlay_writer w;
+	struct inlay_opendir_req req;
+
+	if (inlay_node_on(op->node, INLAY_LOCAL) && inlay_node_on(op->node, INLAY_REMOTE)) {
+		inlay_listing_open(op);
+		return;
+	}
+	w = inlay_op_begin(op, INLAY_OPENDIR);
+	req.node = op->node->id[side];
+	inlay_cred_copy(&req.cred, &op->cred);
+	inlay_put_opendir_req(&w, &req);
+	inlay_op_send(op, &w, side, opendir_answered);
+}
+
+void inlay_op_close(struct inlay_op *op)
+{
+	struct inlay_writer w;
+
+	if (inlay_table_remove(op->redirect->files, op->file->number) < 0) {
+		inlay_op_end(op, -INLAY_EBADF);
+		return;
+	}
+	if (op->file->listing)
+		inlay_redirect_close_handle(op->redirect, op->lane, INLAY_REMOTE,
+		                            inlay_listing_remote_handle(op->file->listing));
+	w = inlay_op_begin(op, INLAY_CLOSE);
+	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = op->file->handle});
+	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+}
+
+static void read_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(read, r, &op->out.read);
+
+	/* Never more than was asked for: the kernel would take it for another file's bytes. */
+	if (err == 0 && (uint64_t)r->data_len + op->out.read.zeros > op->in.io.len)
+		err = -INLAY_EIO;
+	inlay_op_end(op, err);
+}
+
+void inlay_op_read(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_READ);
+	struct inlay_read_req req = {.handle = op->file->handle, .off = op->in.io.off, .len = (uint32_t)op->in.io.len};
+
+	inlay_put_read_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, read_answered);
+}
+
+static void write_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(write, r, &op->out.write);
+
+	if (err == 0 && op->out.write.count > op->data_len)
+		err = -INLAY_EIO;
+	inlay_op_end(op, err);
+}
+
+void inlay_op_write(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_WRITE);
+	struct inlay_write_req req = {.handle = op->file->handle, .off = op->in.io.off, .flags = op->in.io.flags};
+
+	inlay_put_write_req(&w, &req);
+	op->call.data = op->data;
+	op->call.data_len = op->data_len;
+	op->call.data_hold = op->data_hold;
+	inlay_op_send(op, &w, op->file->side, write_answered);
+}
+
+void inlay_op_commit(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_COMMIT);
+	struct inlay_commit_req req = {.handle = op->file->handle, .flags = op->in.io.flags};
+
+	inlay_put_commit_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+}
+
+void inlay_op_fallocate(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_FALLOCATE);
+	struct inlay_fallocate_req req = {.handle = op->file->handle, .off = op->in.io.off, .len = op->in.io.len,
+	                                  .mode = op->in.io.flags, .flags = INLAY_WRITE_KILL_PRIV};
+
+	/* Root keeps set-id bits, as on a local file; the store looks at nothing but the flag. */
+	if (op->cred.uid == 0)
+		req.flags = 0;
+	inlay_put_fallocate_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+}
+
+static void seek_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_seek_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(seek, r, &rep);
+
+	if (err == 0)
+		op->out.off = rep.off;
+	inlay_op_end(op, err);
+}
+
+void inlay_op_seek(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_SEEK);
+	struct inlay_seek_req req = {.handle = op->file->handle, .off = op->in.io.off, .whence = op->in.io.flags};
+
+	inlay_put_seek_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, seek_answered);
+}
+
+static void copy_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_copy_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(copy, r, &rep);
+
+	if (err == 0 && rep.count > op->in.io.len)
+		err = -INLAY_EIO;
+	if (err == 0)
+		op->out.off = rep.count;
+	inlay_op_end(op, err);
+}
+
+void inlay_op_copy(struct inlay_op *op)
+{
+	struct inlay_writer w;
+	struct inlay_copy_req req = {.from = op->file->handle, .from_off = op->in.io.off, .to = op->file2->handle,
+	                             .to_off = op->in.io.to_off, .len = op->in.io.len};
+
+	op->kind = INLAY_COPY;
+	if (op->file->side != op->file2->side) {
+		inlay_op_end(op, -INLAY_EXDEV);
+		return;
+	}
+	w = inlay_op_begin(op, INLAY_COPY);
+	inlay_put_copy_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, copy_answered);
+}
+
+static void readdir_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_readdir_rep rep;
+
+	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(readdir, r, &rep));
+}
+
+void inlay_op_readdir(struct inlay_op *op)
+{
+	struct inlay_writer w;
+	struct inlay_readdir_req req = {.handle = op->file->handle, .cookie = op->in.io.off,
+	                                .max = (uint32_t)op->in.io.len};
+
+	op->kind = INLAY_READDIR;
+	if (op->file->listing) {
+		inlay_listing_read(op);
+		return;
+	}
+	w = inlay_op_begin(op, INLAY_READDIR);
+	inlay_put_readdir_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, readdir_answered);
+}

@@ -1,0 +1,188 @@
+/*
+ * Locks: asked for on the file's side; one that must wait asks again when EVENT_LOCK hints that it may succeed.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A waiting operation is on redirect->waiters from before its first request until it ends, so that a hint which
+ * overtakes the answer is not lost: it marks the operation as poked, and the answer "queued" then asks again at once.
+ */
+#include "redirect/op.h"
+
+#include <assert.h>
+
+static void ask(struct inlay_op *op);
+
+static void leave_waiters(struct inlay_op *op)
+{
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	inlay_list_remove(&op->waiter);
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+}
+
+static void cancel_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	(void)r;
+	leave_waiters(op);
+	inlay_op_end(op, -INLAY_EINTR);
+}
+
+static void send_cancel(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_LOCK_CANCEL);
+	struct inlay_lock_cancel_req req = {.handle = op->file->handle, .owner = op->in.lock.owner,
+	                                    .kind = op->in.lock.kind};
+
+	inlay_put_lock_cancel_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, cancel_answered);
+}
+
+enum wait_state { WAIT_ASKING, WAIT_IDLE }; /* op->result while it waits: a request is out, or none is */
+
+static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	bool again = false, canceled = false;
+
+	if (r->status != -INLAY_EQUEUED) {
+		leave_waiters(op);
+		if (r->status == 0 && op->canceled) {
+			/* Granted and interrupted at once: the grant stands, the program has its lock. */
+		}
+		inlay_op_end(op, r->status);
+		return;
+	}
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	canceled = op->canceled;
+	again = op->poked;
+	op->poked = false;
+	op->result = canceled || again ? WAIT_ASKING : WAIT_IDLE;
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+	/* When idle, another thread may pick the operation up from here on. */
+	if (canceled)
+		send_cancel(op);
+	else if (again)
+		ask(op);
+}
+
+static void ask(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_LOCK);
+
+	op->in.lock.handle = op->file->handle;
+	inlay_put_lock_req(&w, &op->in.lock);
+	inlay_op_send(op, &w, op->file->side, lock_answered);
+}
+
+/* On the operation's own lane again, after a hint or an interrupt. */
+static void resume(struct inlay_op *op, const struct inlay_reply *r)
+{
+	bool canceled;
+
+	(void)r;
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	canceled = op->canceled;
+	op->poked = false;
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+	if (canceled)
+		send_cancel(op);
+	else
+		ask(op);
+}
+
+void inlay_op_lock(struct inlay_op *op)
+{
+	op->kind = INLAY_LOCK;
+	op->result = WAIT_ASKING;
+	atomic_fetch_add_explicit(&op->file->lock_uses, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&op->file->node->lock_uses, 1, memory_order_relaxed);
+	if (op->in.lock.flags & INLAY_LOCK_WAIT) {
+		pthread_mutex_lock(&op->redirect->waiters_lock);
+		inlay_list_append(&op->redirect->waiters, &op->waiter);
+		pthread_mutex_unlock(&op->redirect->waiters_lock);
+	}
+	ask(op);
+}
+
+/* Under waiters_lock. True: the caller reposts it. */
+static bool wake_locked(struct inlay_op *op)
+{
+	if (op->result != WAIT_IDLE)
+		return false;
+	op->result = WAIT_ASKING;
+	op->step = resume;
+	return true;
+}
+
+void inlay_op_lock_interrupt(struct inlay_op *op)
+{
+	bool wake;
+
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	op->canceled = true;
+	wake = !inlay_list_empty(&op->waiter) && wake_locked(op);
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+	if (wake)
+		op->redirect->repost(op->redirect, op);
+}
+
+/* Under waiters_lock: the next waiter for this lock that is to be reposted, NULL at the end. */
+static struct inlay_op *next_waiter(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
+{
+	inlay_list_each(it, &r->waiters) {
+		struct inlay_op *op = inlay_container(it, struct inlay_op, waiter);
+
+		if (op->file->side != side || op->file->handle != e->handle || op->in.lock.owner != e->owner ||
+		    op->in.lock.kind != e->kind)
+			continue;
+		op->poked = true;
+		if (wake_locked(op))
+			return op;
+	}
+	return NULL;
+}
+
+void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
+{
+	for (;;) {
+		struct inlay_op *op;
+
+		pthread_mutex_lock(&r->waiters_lock);
+		op = next_waiter(r, side, e);
+		pthread_mutex_unlock(&r->waiters_lock);
+		if (!op)
+			return;
+		r->repost(r, op);
+	}
+}
+
+static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(testlock, r, &op->out.lock));
+}
+
+void inlay_op_testlock(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_TESTLOCK);
+	struct inlay_testlock_req req = {.handle = op->file->handle, .owner = op->in.lock.owner, .start = op->in.lock.start,
+	                                 .end = op->in.lock.end, .kind = op->in.lock.kind, .type = op->in.lock.type};
+
+	inlay_put_testlock_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, testlock_answered);
+}
+
+void inlay_op_flush(struct inlay_op *op)
+{
+	op->kind = INLAY_LOCK;
+	op->side = op->file->side;
+	/* Nothing is buffered: without locks there is nothing to tell, and closing costs no round trip. */
+	if (atomic_load_explicit(&op->file->node->lock_uses, memory_order_relaxed) == 0) {
+		op->kind = INLAY_MESSAGE_TOP;
+		inlay_op_end(op, 0);
+		return;
+	}
+	op->in.lock.start = 0;
+	op->in.lock.end = INT64_MAX;
+	op->in.lock.kind = INLAY_LOCK_POSIX;
+	op->in.lock.type = INLAY_LOCK_UNLOCK;
+	op->in.lock.pid = 0;
+	op->in.lock.flags = 0;
+	ask(op);
+}

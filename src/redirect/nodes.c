@@ -1,0 +1,295 @@
+/*
+ * The node table.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "redirect/nodes.h"
+
+#include "base/list.h"
+#include "base/status.h"
+#include "base/table.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NODES_MAX (1u << 26)
+
+struct inlay_nodes {
+	struct inlay_hash_key seed;
+	struct inlay_table *table;           /* number -> node */
+	struct inlay_node *root;
+	pthread_mutex_t lock;                /* map, and of every node: lookups, pins, parent, name */
+	struct inlay_map map[INLAY_SIDES];   /* identity -> node */
+};
+
+static void free_node(void *object, void *arg)
+{
+	struct inlay_node *n = object;
+
+	(void)arg;
+	inlay_node_put(n->parent);
+	free(n->name);
+	free(n);
+}
+
+static uint64_t id_hash(const struct inlay_nodes *ns, const struct inlay_node_id *id)
+{
+	return inlay_siphash(&ns->seed, id->bytes, sizeof id->bytes);
+}
+
+static struct inlay_node *from_link(struct inlay_map_link *link, int side)
+{
+	return inlay_container(link - side, struct inlay_node, link);
+}
+
+static struct inlay_node *find_locked(struct inlay_nodes *ns, int side, const struct inlay_node_id *id)
+{
+	struct inlay_map_link *link = inlay_map_find(&ns->map[side], id_hash(ns, id));
+
+	for (; link; link = inlay_map_find_next(link)) {
+		struct inlay_node *n = from_link(link, side);
+
+		if (memcmp(n->id[side].bytes, id->bytes, sizeof id->bytes) == 0)
+			return n;
+	}
+	return NULL;
+}
+
+static void add_side_locked(struct inlay_node *n, int side, const struct inlay_node_id *id)
+{
+	n->id[side] = *id;
+	inlay_map_add(&n->nodes->map[side], &n->link[side], id_hash(n->nodes, id));
+	atomic_store_explicit(&n->has[side], true, memory_order_release);
+}
+
+static struct inlay_node *make_node(struct inlay_nodes *ns, uint32_t type)
+{
+	struct inlay_node *n = calloc(1, sizeof *n);
+
+	if (!n)
+		return NULL;
+	n->nodes = ns;
+	n->type = type;
+	if (inlay_table_add(ns->table, n, &n->table_id) < 0) {
+		free(n);
+		return NULL;
+	}
+	n->number = n->table_id;
+	return n;
+}
+
+int inlay_nodes_new(const struct inlay_hash_key *seed, const struct inlay_node_id *root_id[INLAY_SIDES],
+                    struct inlay_nodes **ret)
+{
+	struct inlay_nodes *ns = calloc(1, sizeof *ns);
+
+	if (!ns)
+		return -INLAY_ENOMEM;
+	ns->seed = *seed;
+	pthread_mutex_init(&ns->lock, NULL);
+	ns->table = inlay_table_new(NODES_MAX, free_node, NULL);
+	if (!ns->table || inlay_map_init(&ns->map[0]) < 0 || inlay_map_init(&ns->map[1]) < 0)
+		goto fail;
+	ns->root = make_node(ns, 0040000);
+	if (!ns->root)
+		goto fail;
+	ns->root->number = INLAY_ROOT_NUMBER;
+	for (int side = 0; side < INLAY_SIDES; side++)
+		if (root_id[side])
+			add_side_locked(ns->root, side, root_id[side]);
+	*ret = ns;
+	return 0;
+fail:
+	inlay_nodes_free(ns);
+	return -INLAY_ENOMEM;
+}
+
+static void drop_parent(uint64_t id, void *object, void *arg)
+{
+	struct inlay_node *n = object, *parent = n->parent;
+
+	(void)id, (void)arg;
+	n->parent = NULL; /* so that freeing never runs up a long chain of parents */
+	inlay_node_put(parent);
+}
+
+void inlay_nodes_free(struct inlay_nodes *ns)
+{
+	if (!ns)
+		return;
+	if (ns->table)
+		inlay_table_each(ns->table, drop_parent, NULL);
+	inlay_table_free(ns->table);
+	inlay_map_done(&ns->map[0]);
+	inlay_map_done(&ns->map[1]);
+	pthread_mutex_destroy(&ns->lock);
+	free(ns);
+}
+
+struct inlay_node *inlay_node_get(struct inlay_nodes *ns, uint64_t number)
+{
+	return inlay_table_get(ns->table, number == INLAY_ROOT_NUMBER ? ns->root->table_id : number);
+}
+
+struct inlay_node *inlay_node_ref(struct inlay_node *n)
+{
+	struct inlay_node *same = inlay_table_get(n->nodes->table, n->table_id);
+
+	/* NULL: the kernel has forgotten it; only a holder of a reference may still use it, and must not spread it. */
+	return same;
+}
+
+void inlay_node_put(struct inlay_node *n)
+{
+	if (n)
+		inlay_table_put(n->nodes->table, n->table_id);
+}
+
+/* Notes where the node was seen last. A failed allocation keeps the old name, which serves as well. */
+static void rename_locked(struct inlay_node *n, struct inlay_node *parent, struct inlay_str name,
+                          struct inlay_node **ret_old_parent)
+{
+	char *copy;
+
+	*ret_old_parent = NULL;
+	if (n->number == INLAY_ROOT_NUMBER || n == parent)
+		return;
+	if (n->parent == parent && strlen(n->name) == name.len && memcmp(n->name, name.p, name.len) == 0)
+		return;
+	copy = strndup(name.p, name.len);
+	if (!copy)
+		return;
+	free(n->name);
+	n->name = copy;
+	if (n->parent != parent && inlay_node_ref(parent)) {
+		*ret_old_parent = n->parent;
+		n->parent = parent;
+	}
+}
+
+static struct inlay_node *learn_locked(struct inlay_nodes *ns, uint32_t type, const struct inlay_node_id *ids[INLAY_SIDES])
+{
+	struct inlay_node *n = NULL;
+
+	for (int side = 0; side < INLAY_SIDES && !n; side++)
+		if (ids[side])
+			n = find_locked(ns, side, ids[side]);
+	if (!n || !inlay_node_ref(n)) {
+		n = make_node(ns, type);
+		if (!n)
+			return NULL;
+		inlay_node_ref(n);
+	}
+	for (int side = 0; side < INLAY_SIDES; side++) {
+		if (!ids[side])
+			continue;
+		if (!n->has[side] && !find_locked(ns, side, ids[side]))
+			add_side_locked(n, side, ids[side]);
+		n->pins[side]++;
+	}
+	n->lookups++;
+	return n;
+}
+
+struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str name, uint32_t type,
+                                    const struct inlay_node_id *ids[INLAY_SIDES])
+{
+	struct inlay_nodes *ns = parent->nodes;
+	struct inlay_node *n, *old_parent = NULL;
+
+	pthread_mutex_lock(&ns->lock);
+	n = learn_locked(ns, type, ids);
+	if (n)
+		rename_locked(n, parent, name, &old_parent);
+	pthread_mutex_unlock(&ns->lock);
+	inlay_node_put(old_parent);
+	return n;
+}
+
+void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id)
+{
+	struct inlay_nodes *ns = n->nodes;
+
+	pthread_mutex_lock(&ns->lock);
+	if (!n->has[side] && !find_locked(ns, side, id))
+		add_side_locked(n, side, id);
+	pthread_mutex_unlock(&ns->lock);
+}
+
+bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, struct inlay_forgotten *ret)
+{
+	struct inlay_node *n = number == INLAY_ROOT_NUMBER ? NULL : inlay_node_get(ns, number);
+	bool gone = false;
+
+	if (!n)
+		return false;
+	pthread_mutex_lock(&ns->lock);
+	n->lookups -= count < n->lookups ? count : n->lookups;
+	if (n->lookups == 0 && inlay_table_remove(ns->table, n->table_id) == 0) {
+		gone = true;
+		for (int side = 0; side < INLAY_SIDES; side++) {
+			if (n->has[side])
+				inlay_map_remove(&ns->map[side], &n->link[side]);
+			ret->id[side] = n->id[side];
+			ret->pins[side] = n->pins[side];
+		}
+	}
+	pthread_mutex_unlock(&ns->lock);
+	inlay_node_put(n);
+	return gone;
+}
+
+/* Writes the components back to front, so that one walk up suffices. */
+static int path_locked(const struct inlay_node *dir, struct inlay_str name, char *buf, size_t cap)
+{
+	char *p = buf + cap - 1;
+	size_t len;
+
+	*p = '\0';
+	for (; name.len || dir->parent; dir = dir->parent) {
+		if ((size_t)(p - buf) < name.len + 1)
+			return -INLAY_ENAMETOOLONG;
+		if (name.len) {
+			if (*p)
+				*--p = '/';
+			p -= name.len;
+			memcpy(p, name.p, name.len);
+		}
+		if (!dir->parent)
+			break;
+		name = inlay_str(dir->name);
+	}
+	len = (size_t)(buf + cap - 1 - p);
+	memmove(buf, p, len + 1);
+	return (int)len;
+}
+
+int inlay_node_path(struct inlay_node *dir, struct inlay_str name, char *buf, size_t cap)
+{
+	int len;
+
+	pthread_mutex_lock(&dir->nodes->lock);
+	len = path_locked(dir, name, buf, cap);
+	pthread_mutex_unlock(&dir->nodes->lock);
+	return len;
+}
+
+struct inlay_node *inlay_node_parent(struct inlay_node *n, char name[INLAY_NAME_MAX + 1])
+{
+	struct inlay_node *parent = NULL;
+
+	pthread_mutex_lock(&n->nodes->lock);
+	if (n->parent) {
+		parent = inlay_node_ref(n->parent);
+		strncpy(name, n->name, INLAY_NAME_MAX);
+		name[INLAY_NAME_MAX] = '\0';
+	}
+	pthread_mutex_unlock(&n->nodes->lock);
+	return parent;
+}
+
+uint64_t inlay_nodes_count(const struct inlay_nodes *ns)
+{
+	return inlay_table_count(ns->table);
+}

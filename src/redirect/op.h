@@ -1,0 +1,80 @@
+/*
+ * What the operations share: sending a step's request, ending, and deciding on which side a name lies.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to src/redirect.
+ */
+#ifndef INLAY_REDIRECT_OP_H
+#define INLAY_REDIRECT_OP_H
+
+#include "base/status.h"
+#include "redirect/redirect.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define INLAY_TYPE_MASK 0170000u
+#define INLAY_TYPE_DIR 0040000u
+#define INLAY_TYPE_REG 0100000u
+
+/* Copies the groups that there are, not the room for the most. */
+static inline void inlay_cred_copy(struct inlay_cred *to, const struct inlay_cred *from)
+{
+	memcpy(to, from, offsetof(struct inlay_cred, groups) + from->ngroups * sizeof from->groups[0]);
+}
+
+/* Ends the operation. The caller touches op no more. */
+void inlay_op_end(struct inlay_op *op, int status);
+
+/*
+ * One request to a side: op_begin, put fields by the codec, op_send with the step that takes the answer.
+ *     w = inlay_op_begin(op, INLAY_LOOKUP);
+ *     inlay_put_lookup_req(&w, &req);
+ *     inlay_op_send(op, &w, side, lookup_answered);
+ * The step gets every answer, failures included; the reply's bytes are valid until it returns.
+ */
+struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type);
+void inlay_op_send(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                   void (*step)(struct inlay_op *op, const struct inlay_reply *r));
+
+/* A step for answers without a body of interest: ends with the answer's status. */
+void inlay_op_step_end(struct inlay_op *op, const struct inlay_reply *r);
+
+/* Reads an answer's body with the codec; a malformed one is -INLAY_EIO. For use as: err = INLAY_OP_GET(lookup, r, &rep) */
+#define INLAY_OP_GET(lower, r, ret) inlay_op_get_done(inlay_get_##lower##_rep(&(struct inlay_reader){(r)->body, (r)->body + (r)->body_len, false}, (ret)))
+static inline int inlay_op_get_done(int err)
+{
+	return err < 0 ? -INLAY_EIO : 0;
+}
+
+/* Looks a name up on one side (cred, name from op). */
+void inlay_op_send_lookup(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
+                          void (*step)(struct inlay_op *op, const struct inlay_reply *r));
+
+/* The rules for a name in a directory, whether it were a file or a directory. Sets op->rule_file and rule_dir. */
+void inlay_op_match_rules(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name);
+
+/*
+ * Decides on which side `name` in `dir` is or, if new, is to be made; type: 0 unknown, INLAY_TYPE_DIR, or any other.
+ * Then calls then(op) with op->side set (op->seen[INLAY_LOCAL]: it exists locally, where that was asked). It may send a lookup to the local side first.
+ * `favoured`: the side for a new name without a rule in a directory that is on both (usually INLAY_REMOTE).
+ */
+void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, uint32_t type,
+                     enum inlay_side favoured, void (*then)(struct inlay_op *op));
+
+/* Makes sure that dir exists on the side, making it and its parents as needed; then calls then(op) or ends the op. */
+void inlay_op_ensure_dir(struct inlay_op *op, struct inlay_node *dir, enum inlay_side side,
+                         void (*then)(struct inlay_op *op));
+
+/* Makes op->opened, consuming the side's handle; on failure closes it there and returns the status. */
+int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_side side, uint64_t handle, bool is_dir);
+/* Sets op->found from an answer of one side; -INLAY_ENOMEM. */
+int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
+                   const struct inlay_node_id *id, uint32_t mode);
+/* Fits attributes of a side for the kernel: local inode numbers are set apart from remote ones. */
+void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side);
+
+/* Tells a side, with an op of its own that nobody waits for. */
+void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * The redirector's brain: operations on the filter directory, each judged and then done on its side.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * An interceptor (FUSE, the Windows driver's channel) fills in a struct inlay_op and starts it; the operation takes
+ * the steps it needs on either side and ends with finish(). Both sides speak the protocol's messages: the remote one
+ * through a session's lane, the local one through an executor in the process. No I/O, no clock here.
+ */
+#ifndef INLAY_REDIRECT_REDIRECT_H
+#define INLAY_REDIRECT_REDIRECT_H
+
+#include "base/hist.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "redirect/judge.h"
+#include "redirect/nodes.h"
+#include "session/client.h"
+
+#include <pthread.h>
+
+struct inlay_op;
+
+/* One side, as the redirector sees it. */
+struct inlay_side_port {
+	/*
+	 * Carries out the call; its done() runs on the lane's thread, perhaps before this returns. Called on the
+	 * thread of lane `lane`. After it returned, the caller may have lost the loop: it touches nothing and returns.
+	 */
+	void (*submit)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
+	bool present;       /* false: nothing exists on this side */
+	bool wants_forget;  /* it pins nodes until they are forgotten */
+	uint32_t max_data;  /* payload bytes of one READ or WRITE */
+};
+
+/* An open file or directory. Reference-counted by the table that gives out its number. */
+struct inlay_file {
+	enum inlay_side side;
+	uint64_t handle;            /* the side's */
+	struct inlay_node *node;    /* referenced */
+	uint64_t number;            /* the kernel's */
+	bool is_dir;
+	bool passthrough;           /* reads and writes bypass us */
+	uint32_t flags;             /* enum inlay_open_flags */
+	_Atomic uint32_t lock_uses; /* locks asked for through it */
+	struct inlay_listing *listing; /* merged directories only */
+};
+
+/* Counters of one lane, written by its thread alone, read by anyone for a picture of the moment. */
+struct inlay_stats {
+	uint64_t count[INLAY_MESSAGE_TOP][INLAY_SIDES];
+	uint64_t errors[INLAY_MESSAGE_TOP][INLAY_SIDES];
+	uint64_t bytes[INLAY_MESSAGE_TOP][INLAY_SIDES];
+	struct inlay_hist *_Atomic latency[INLAY_MESSAGE_TOP][INLAY_SIDES]; /* made at first use */
+};
+
+struct inlay_redirect {
+	struct inlay_judge *judge;
+	struct inlay_nodes *nodes;
+	struct inlay_table *files;
+	struct inlay_side_port *port[INLAY_SIDES];
+	struct inlay_stats *stats; /* one per lane */
+	unsigned lanes;
+	bool readonly;
+	/* Lock requests that wait, found by EVENT_LOCK and by interrupts; lock covers the list. */
+	pthread_mutex_t waiters_lock;
+	struct inlay_list waiters;
+	/* Starts the op's step again on its own lane's thread: the host's way to post. Any thread. */
+	void (*repost)(struct inlay_redirect *r, struct inlay_op *op);
+};
+
+int inlay_redirect_init(struct inlay_redirect *r, unsigned lanes);
+void inlay_redirect_done(struct inlay_redirect *r);
+
+#define INLAY_OP_ROOM (INLAY_FRAME_HEADER + 9u * 1024u)
+
+/*
+ * One operation under way. The interceptor owns the memory, fills in the fields that the operation names, starts it
+ * by inlay_op_...(), and gets finish() exactly once, on the lane's thread. References in node, to, file, file2 are
+ * the interceptor's to drop afterwards, found and opened its to take over or drop (on failure they are NULL).
+ */
+struct inlay_op {
+	struct inlay_call call;
+	struct inlay_redirect *redirect;
+	unsigned lane;
+	void (*finish)(struct inlay_op *op, int status);
+	/* In, by operation: */
+	struct inlay_cred cred;
+	struct inlay_node *node, *to;
+	struct inlay_file *file, *file2;
+	struct inlay_str name, to_name;    /* must stay valid until finish */
+	union {
+		struct inlay_setattr_req set;  /* valid ... mtime */
+		struct {
+			uint32_t flags, mode, umask, rdev_major, rdev_minor;
+			struct inlay_str target;
+		} make;                        /* create, tmpfile, mkdir, mknod, symlink; open: flags only */
+		struct {
+			uint64_t off, to_off, len;
+			uint32_t flags;            /* of the message */
+		} io;                          /* read, write, fallocate (flags = mode), seek (whence), copy, commit */
+		struct inlay_lock_req lock;
+		struct {
+			uint32_t max, flags;
+		} xattr;                       /* name in `name`, value in data */
+	} in;
+	const uint8_t *data;               /* payload to send: WRITE, SETXATTR */
+	uint32_t data_len;
+	void *data_hold;
+	/* Out: */
+	enum inlay_side side;              /* who answered */
+	struct inlay_node *found;
+	struct inlay_file *opened;
+	struct inlay_attr attr;
+	const struct inlay_reply *reply;   /* during finish(): the answer's payload, where there is one */
+	union {
+		struct inlay_read_rep read;
+		struct inlay_write_rep write;
+		struct inlay_statfs_rep statfs;
+		struct inlay_testlock_rep lock;
+		struct inlay_getxattr_rep xattr;
+		struct inlay_readlink_rep link; /* target: during finish() */
+		uint64_t off;                  /* seek, copy: offset or count */
+	} out;
+	/* The operation's own: */
+	void (*step)(struct inlay_op *op, const struct inlay_reply *r);
+	uint16_t kind;                     /* enum inlay_message it counts as */
+	struct inlay_node_id ids[INLAY_SIDES];
+	bool seen[INLAY_SIDES];
+	const struct inlay_rule *rule_file, *rule_dir;
+	struct inlay_op_decide {
+		struct inlay_node *dir;        /* of the name being decided */
+		struct inlay_str name;
+		uint32_t type;
+		enum inlay_side favoured;
+		void (*then)(struct inlay_op *op);
+	} decide;
+	struct inlay_op_ensure {
+		struct inlay_node *dir;        /* the one that must exist on the side */
+		struct inlay_node *child;      /* referenced: the one being made */
+		enum inlay_side side;
+		void (*then)(struct inlay_op *op);
+	} ensure;
+	struct inlay_list waiter;          /* on redirect->waiters */
+	bool poked, canceled;              /* waiters_lock */
+	int result;
+	uint8_t room[INLAY_OP_ROOM];
+};
+
+/* Clears everything but the room. */
+void inlay_op_init(struct inlay_op *op, struct inlay_redirect *r, unsigned lane,
+                   void (*finish)(struct inlay_op *op, int status));
+
+/* ---- the operations: what they take and give beyond status and side ---- */
+
+/* node = directory, name, cred; found (with a lookup counted), attr. */
+void inlay_op_lookup(struct inlay_op *op);
+/* node, file or NULL; attr. */
+void inlay_op_getattr(struct inlay_op *op);
+/* node, file or NULL, cred, in.set; attr. */
+void inlay_op_setattr(struct inlay_op *op);
+/* node, cred, in.io.flags = mask. */
+void inlay_op_access(struct inlay_op *op);
+/* node; out.link. */
+void inlay_op_readlink(struct inlay_op *op);
+/* node = directory, name, cred, in.make; found, opened, attr. */
+void inlay_op_create(struct inlay_op *op);
+void inlay_op_tmpfile(struct inlay_op *op);
+/* node = directory, name, cred, in.make; found, attr. kind: INLAY_MKDIR, INLAY_MKNOD or INLAY_SYMLINK. */
+void inlay_op_make(struct inlay_op *op, uint16_t kind);
+/* node = directory, name, cred. kind: INLAY_UNLINK or INLAY_RMDIR. */
+void inlay_op_remove(struct inlay_op *op, uint16_t kind);
+/* node, name -> to, to_name; cred, in.make.flags = enum inlay_rename_flags. */
+void inlay_op_rename(struct inlay_op *op);
+/* node = existing file -> to, to_name; cred; attr, found = node again with a lookup counted. */
+void inlay_op_link(struct inlay_op *op);
+/* node, cred, in.make.flags; opened, attr. */
+void inlay_op_open(struct inlay_op *op);
+/* node, cred; opened. */
+void inlay_op_opendir(struct inlay_op *op);
+/* file: closed on its side; the number is invalid from now on. finish() tells when it's done. */
+void inlay_op_close(struct inlay_op *op);
+/* file, in.io off len; reply->data and out.read.zeros. */
+void inlay_op_read(struct inlay_op *op);
+/* file, in.io off flags, data; out.write. */
+void inlay_op_write(struct inlay_op *op);
+/* file, in.io.flags. */
+void inlay_op_commit(struct inlay_op *op);
+/* file, in.io off len flags=mode. */
+void inlay_op_fallocate(struct inlay_op *op);
+/* file, in.io off flags=whence; out.off. */
+void inlay_op_seek(struct inlay_op *op);
+/* file -> file2, in.io; out.off = bytes copied. */
+void inlay_op_copy(struct inlay_op *op);
+/* file (a directory), in.io off = cookie, len = bytes; reply->data = struct inlay_dirent payload. */
+void inlay_op_readdir(struct inlay_op *op);
+/* node; out.statfs. */
+void inlay_op_statfs(struct inlay_op *op);
+/* node, name, cred, in.xattr; out.xattr and reply->data for get and list. kind: INLAY_GETXATTR ... INLAY_REMOVEXATTR. */
+void inlay_op_xattr(struct inlay_op *op, uint16_t kind);
+/* file, in.lock (handle is filled in). Waits as long as it takes when in.lock.flags has INLAY_LOCK_WAIT. */
+void inlay_op_lock(struct inlay_op *op);
+/* file, in.lock; out.lock. */
+void inlay_op_testlock(struct inlay_op *op);
+/* Releases the owner's POSIX locks of the file, as closing a descriptor does: in.lock.owner. */
+void inlay_op_flush(struct inlay_op *op);
+
+/* A waiting lock is given up: it ends with -INLAY_EINTR if it is still waiting. Any thread. */
+void inlay_op_lock_interrupt(struct inlay_op *op);
+/* EVENT_LOCK came in: whoever waits for this asks again. Any thread. */
+void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e);
+
+/* The kernel forgets lookups of a node; sides that pin are told. lane: the calling thread's. */
+void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t number, uint64_t count);
+
+/* A reference to the open file of that number, or NULL. */
+struct inlay_file *inlay_file_get(struct inlay_redirect *r, uint64_t number);
+void inlay_file_put(struct inlay_redirect *r, struct inlay_file *f);
+
+/* What the judge would say, without asking the sides: rules only. NULL: no rule matches. path relative. */
+const struct inlay_rule *inlay_redirect_rule(struct inlay_redirect *r, const char *path, bool is_dir);
+
+/* Adds one finished operation to the lane's counters. */
+void inlay_stats_add(struct inlay_redirect *r, unsigned lane, unsigned kind, enum inlay_side side, bool failed,
+                     uint64_t bytes, uint64_t latency_ns);
+
+#endif
