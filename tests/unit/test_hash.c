@@ -135,6 +135,7 @@ static void map_grows(void **state)
 		inlay_map_add(&m, &things[i].link, inlay_siphash(&key, &i, sizeof(i)));
 	assert_int_equal(m.count, 10000);
 	assert_true(m.mask + 1 >= 8192);
+	assert_int_equal(m.mask & (m.mask + 1), 0); /* every bucket is used */
 	for (unsigned i = 0; i < 10000; i++)
 		assert_ptr_equal(inlay_map_find(&m, things[i].link.hash), &things[i].link);
 	inlay_map_done(&m);

@@ -233,11 +233,12 @@ static void each_visits_the_valid_once(void **state)
 #define THREADS 4
 #define PLACES 8
 #define ROUNDS 20000
+#define MAGIC 0x6d61676963
 
 struct race {
 	struct inlay_table *t;
 	_Atomic uint64_t places[PLACES];
-	atomic_uint adds, removes, hits, misses, releases, errors;
+	atomic_uint adds, removes, hits, misses, visits, releases, errors;
 };
 
 static void release_raced(void *object, void *arg)
@@ -256,6 +257,8 @@ static void race_add(struct race *race, _Atomic uint64_t *place)
 	struct object *o = calloc(1, sizeof(*o));
 	uint64_t id = 0;
 
+	if (o)
+		o->id = MAGIC;
 	if (!o || inlay_table_add(race->t, o, &id) <= 0) {
 		atomic_fetch_add(&race->errors, 1);
 		free(o);
@@ -284,6 +287,17 @@ static void race_use(struct race *race, _Atomic uint64_t *place)
 	inlay_table_put(race->t, id);
 }
 
+/* Finds objects whose ids nobody told this thread: what add wrote must be visible by the table's own means. */
+static void race_visit(uint64_t id, void *object, void *arg)
+{
+	struct object *o = object;
+	struct race *race = arg;
+
+	atomic_fetch_add(&race->visits, 1);
+	if (!id || o->id != MAGIC || atomic_load(&o->released))
+		atomic_fetch_add(&race->errors, 1);
+}
+
 static void *race_thread(void *arg)
 {
 	struct race *race = arg;
@@ -301,6 +315,10 @@ static void *race_thread(void *arg)
 		case 1:
 			if (inlay_table_remove(race->t, atomic_load(place)) == 0)
 				atomic_fetch_add(&race->removes, 1);
+			break;
+		case 2:
+			if (seed >> 23 & 1)
+				inlay_table_each(race->t, race_visit, race);
 			break;
 		default:
 			race_use(race, place);
@@ -330,6 +348,7 @@ static void threads_race(void **state)
 	assert_true(atomic_load(&race.adds) > 1000);
 	assert_true(atomic_load(&race.hits) > 1000);
 	assert_true(atomic_load(&race.removes) > 1000);
+	assert_true(atomic_load(&race.visits) > 1000);
 	inlay_table_free(race.t);
 	assert_int_equal(atomic_load(&race.releases), atomic_load(&race.adds));
 }
