@@ -296,7 +296,28 @@ static void access_lists(void **state)
 	unref(d);
 }
 
+static void linking_others_files_is_the_hosts_choice(void **state)
+{
+	struct fixture *f = *state;
+	struct inlay_store_file *file;
+	struct inlay_attr attr;
+	FILE *choice;
+	int guarded;
+
+	NEEDS_ROOT();
+	choice = fopen("/proc/sys/fs/protected_hardlinks", "r");
+	guarded = choice && fgetc(choice) == '1';
+	if (choice)
+		fclose(choice);
+	assert_int_equal(fchmod(f->top, 0777), 0);
+	file = create(f->root, &cred_alice, "f", 0600);
+	assert_int_equal(f->store->ops->link(file->node, NULL, f->root, &cred_alice, inlay_str("mine"), &attr), 0);
+	assert_int_equal(f->store->ops->link(file->node, NULL, f->root, &cred_bob, inlay_str("theirs"), &attr),
+	                 guarded ? -INLAY_EPERM : 0);
+	file_close(file);
+}
+
 RUN_TESTS(STORE_TEST(switches_one_thread), STORE_TEST(owns_what_it_makes), STORE_TEST(searching_needs_permission),
           STORE_TEST(executing_needs_no_reading), STORE_TEST(changing_attributes_needs_the_owner),
           STORE_TEST(set_id_bits_are_dropped), STORE_TEST(devices_are_roots),
-          STORE_TEST(privileged_attributes_are_roots), STORE_TEST(access_lists))
+          STORE_TEST(privileged_attributes_are_roots), STORE_TEST(access_lists), STORE_TEST(linking_others_files_is_the_hosts_choice))

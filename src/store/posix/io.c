@@ -50,15 +50,15 @@ int64_t posix_read(struct inlay_store_file *f, uint64_t off, void *buf, size_t l
 	return (int64_t)done;
 }
 
-static int change_begin(struct posix_file *f)
+/* kill: drop set-id bits. Before the data, so that no new content ever has them. */
+static int change_begin(struct posix_file *f, bool kill)
 {
-	return posix_readonly(f->base.store) ? -INLAY_EROFS : inlay_identity_enter(f->cred);
-}
+	int rc = posix_readonly(f->base.store) ? -INLAY_EROFS : 0;
 
-/* Where the kernel does it by itself there is nothing left to do: no call is spent. */
-static int change_end(struct posix_file *f, bool kill)
-{
-	return kill && posix_is_privileged(f->cred) ? posix_kill_priv(f->fd) : 0;
+	/* Where the kernel does it by itself no call is spent. */
+	if (rc >= 0 && kill && posix_is_privileged(f->cred))
+		rc = posix_kill_priv(f->fd);
+	return rc < 0 ? rc : inlay_identity_enter(f->cred);
 }
 
 static int write_host_flags(uint32_t flags)
@@ -72,7 +72,7 @@ int64_t posix_write(struct inlay_store_file *file, uint64_t off, const void *buf
                     uint64_t *ret_size)
 {
 	struct posix_file *f = posix_file(file);
-	int host = write_host_flags(flags), rc = change_begin(f);
+	int host = write_host_flags(flags), rc = change_begin(f, flags & INLAY_WRITE_KILL_PRIV);
 	uint64_t size = 0;
 	size_t done = 0;
 	struct statx stx;
@@ -93,9 +93,6 @@ int64_t posix_write(struct inlay_store_file *file, uint64_t off, const void *buf
 			break;
 		done += (size_t)put;
 	}
-	rc = change_end(f, flags & INLAY_WRITE_KILL_PRIV);
-	if (rc < 0)
-		return rc;
 	/* Whoever appends can't know where the end is now. */
 	if (file->flags & INLAY_O_APPEND && posix_statx(f->fd, &stx) >= 0)
 		size = stx.stx_size;
@@ -115,7 +112,7 @@ int posix_commit(struct inlay_store_file *f, uint32_t flags)
 int posix_fallocate_op(struct inlay_store_file *file, uint64_t off, uint64_t len, uint32_t mode, uint32_t write_flags)
 {
 	struct posix_file *f = posix_file(file);
-	int rc = change_begin(f);
+	int rc = change_begin(f, write_flags & INLAY_WRITE_KILL_PRIV);
 
 	if (rc < 0)
 		return rc;
@@ -125,7 +122,7 @@ int posix_fallocate_op(struct inlay_store_file *file, uint64_t off, uint64_t len
 		return -INLAY_EFBIG;
 	if (TEMP_FAILURE_RETRY(fallocate(f->fd, (int)mode, (off_t)off, (off_t)len)) < 0)
 		return posix_errno();
-	return change_end(f, write_flags & INLAY_WRITE_KILL_PRIV);
+	return 0;
 }
 
 int64_t posix_seek(struct inlay_store_file *f, uint64_t off, uint32_t whence)
@@ -145,7 +142,7 @@ int64_t posix_copy(struct inlay_store_file *from, uint64_t from_off, struct inla
 {
 	struct posix_file *target = posix_file(to);
 	off_t in = (off_t)from_off, out = (off_t)to_off;
-	int rc = change_begin(target);
+	int rc = change_begin(target, false);
 	ssize_t done;
 
 	if (rc < 0)
