@@ -37,8 +37,8 @@ static int check_size(const struct memory_inode *inode, const struct inlay_store
 		return -INLAY_EISDIR;
 	if (!memory_is(inode, MEMORY_S_IFREG) || size > MEMORY_SIZE_MAX)
 		return -INLAY_EINVAL;
-	if (file)
-		return (file->flags & INLAY_O_ACCMODE) == INLAY_O_RDONLY ? -INLAY_EINVAL : 0;
+	if (file && (file->flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY)
+		return 0;
 	return memory_may(inode, cred, INLAY_ACCESS_W);
 }
 

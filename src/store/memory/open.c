@@ -53,9 +53,11 @@ void memory_op_file_unref(struct inlay_store_file *f)
 
 static int check_flags(uint32_t flags)
 {
+	bool write = (flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY || (flags & INLAY_O_TRUNC);
+
 	if (flags & ~(uint32_t)INLAY_O_KNOWN || (flags & INLAY_O_ACCMODE) == INLAY_O_ACCMODE)
 		return -INLAY_EINVAL;
-	return 0;
+	return (flags & INLAY_O_EXEC) && write ? -INLAY_EINVAL : 0;
 }
 
 static int check_open(const struct memory_inode *inode, const struct inlay_cred *cred, uint32_t flags)
