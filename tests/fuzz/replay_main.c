@@ -1,6 +1,7 @@
 /*
  * Runs a fuzzer's function on files and on all files of folders, without a fuzzing engine: how the corpus is replayed in
- * the ordinary tests. Every file is also run cut off at some places, so that a small corpus shows more.
+ * the ordinary tests. Every file is also run cut off at some places, and a small one with each of its bytes damaged, so
+ * that a small corpus shows more.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <dirent.h>
@@ -12,20 +13,31 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { DAMAGE_MAX = 1024 }; /* bytes */
+
 static unsigned replayed;
 
-static void replay_bytes(const uint8_t *p, size_t len)
+static void run(const uint8_t *p, size_t len)
 {
-	for (size_t cut = 0; cut <= 8; cut++) {
-		size_t part = len - len * cut / 8;
-		uint8_t *copy = malloc(part ? part : 1);
+	uint8_t *copy = malloc(len ? len : 1);
 
-		if (!copy)
-			abort();
-		memcpy(copy, p, part);
-		LLVMFuzzerTestOneInput(copy, part);
-		free(copy);
-	}
+	if (!copy)
+		abort();
+	memcpy(copy, p, len);
+	LLVMFuzzerTestOneInput(copy, len);
+	free(copy);
+}
+
+static void replay_bytes(uint8_t *p, size_t len)
+{
+	for (size_t cut = 0; cut <= 8; cut++)
+		run(p, len - len * cut / 8);
+	for (size_t i = 0; i < len && len <= DAMAGE_MAX; i++)
+		for (unsigned bits = 1; bits <= 0xff; bits = bits << 4 | 0xf) {
+			p[i] ^= (uint8_t)bits;
+			run(p, len);
+			p[i] ^= (uint8_t)bits;
+		}
 }
 
 static int replay_file(const char *path)
