@@ -1,7 +1,8 @@
 /*
  * Acting as another user, one thread at a time. setfsuid(2) alone leaves CAP_SYS_ADMIN, CAP_SYS_RESOURCE and others in
  * force, which would let anyone set trusted.* attributes and pass quotas: for a user other than root the thread's
- * effective capabilities are emptied as well, so that every decision is the kernel's.
+ * effective capabilities are taken away as well, so that every decision is the kernel's. A thread started by one
+ * that acts as another user inherits that without knowing: start threads as the process itself.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "os/identity.h"
@@ -24,16 +25,17 @@ static struct {
 	pthread_once_t once;
 	bool can_switch;
 	struct __user_cap_data_struct caps[CAP_WORDS];
-	uid_t uid;
-	gid_t gid;
-	int ngroups;
-	gid_t *groups;
+	uint32_t uid, gid, ngroups;
+	uint32_t groups[INLAY_GROUPS_MAX];
 } process = {.once = PTHREAD_ONCE_INIT};
 
-/* What this thread is; itself while !switched. */
+/* What this thread is, as the host knows it. */
 static __thread struct {
-	bool switched;
-	struct inlay_cred cred;
+	bool known;    /* false: the thread made no call yet, and is the process itself */
+	bool switched; /* not the process itself, even if the numbers are the same */
+	bool limited;  /* effective capabilities: only those to switch back */
+	uint32_t uid, gid, ngroups;
+	uint32_t groups[INLAY_GROUPS_MAX];
 } current;
 
 static int caps_set(const struct __user_cap_data_struct *caps)
@@ -42,12 +44,6 @@ static int caps_set(const struct __user_cap_data_struct *caps)
 
 	/* The raw call: a library may set the capabilities of all threads. */
 	return (int)syscall(SYS_capset, &head, caps);
-}
-
-static int groups_set(size_t count, const gid_t *groups)
-{
-	/* glibc's setgroups() changes every thread of the process. */
-	return (int)syscall(SYS_setgroups, count, groups);
 }
 
 static bool cap_has(unsigned cap)
@@ -64,14 +60,12 @@ static void process_init(void)
 	process.gid = getegid();
 	if (syscall(SYS_capget, &head, process.caps))
 		return;
-	count = getgroups(0, NULL);
+	/* A process in more groups than a caller can have does not switch: it could not be restored. */
+	count = getgroups(INLAY_GROUPS_MAX, process.groups);
 	if (count < 0)
 		return;
-	process.groups = calloc((size_t)count + 1, sizeof(*process.groups));
-	if (!process.groups)
-		return;
-	process.ngroups = getgroups(count, process.groups);
-	process.can_switch = process.ngroups == count && cap_has(CAP_SETUID) && cap_has(CAP_SETGID);
+	process.ngroups = (uint32_t)count;
+	process.can_switch = cap_has(CAP_SETUID) && cap_has(CAP_SETGID);
 }
 
 bool inlay_identity_can_switch(void)
@@ -80,70 +74,105 @@ bool inlay_identity_can_switch(void)
 	return process.can_switch;
 }
 
-/* The two calls report no failure: an id that can't be one answers with what is in force. */
-static bool ids_set(uid_t uid, gid_t gid)
+static bool groups_are(uint32_t count, const uint32_t *groups)
+{
+	return current.ngroups == count && memcmp(current.groups, groups, count * sizeof(*groups)) == 0;
+}
+
+/* glibc's setgroups() changes every thread of the process. */
+static bool groups_set(uint32_t count, const uint32_t *groups)
+{
+	if (syscall(SYS_setgroups, (size_t)count, groups))
+		return false;
+	current.ngroups = count;
+	memcpy(current.groups, groups, count * sizeof(*groups));
+	return true;
+}
+
+/* These two calls report no failure; asked for an id that can't be one, they answer with what is in force. */
+static bool gid_set(uint32_t gid)
 {
 	setfsgid(gid);
+	current.gid = (uint32_t)setfsgid((gid_t)-1);
+	return current.gid == gid;
+}
+
+static bool uid_set(uint32_t uid)
+{
 	setfsuid(uid);
-	return (gid_t)setfsgid((gid_t)-1) == gid && (uid_t)setfsuid((uid_t)-1) == uid;
+	current.uid = (uint32_t)setfsuid((uid_t)-1);
+	return current.uid == uid;
 }
 
-static int become_process(void)
+static bool caps_limit(bool limit)
 {
-	/* Capabilities first: the other calls need them. All of these were the thread's own, so the host grants them. */
-	if (caps_set(process.caps) || groups_set((size_t)process.ngroups, process.groups) ||
-	    !ids_set(process.uid, process.gid))
-		return -INLAY_EPERM;
-	/* setfsuid() from a user to root, and the other way, changes the effective set too. */
-	if (caps_set(process.caps))
-		return -INLAY_EPERM;
+	struct __user_cap_data_struct caps[CAP_WORDS];
+
+	memcpy(caps, process.caps, sizeof(caps));
+	if (limit) {
+		/* Those two decide nothing about files, and spare the way over the process when users alternate. */
+		for (unsigned i = 0; i < CAP_WORDS; i++)
+			caps[i].effective = 0;
+		caps[CAP_SETUID / 32].effective |= 1u << CAP_SETUID % 32;
+		caps[CAP_SETGID / 32].effective |= 1u << CAP_SETGID % 32;
+	}
+	if (caps_set(caps))
+		return false;
+	current.limited = limit;
+	return true;
+}
+
+/* Each step costs the host microseconds: only what differs is set. */
+static bool become(uint32_t uid, uint32_t gid, uint32_t ngroups, const uint32_t *groups, bool limit)
+{
+	bool moved = current.uid != uid;
+
+	if (!groups_are(ngroups, groups) && !groups_set(ngroups, groups))
+		return false;
+	if (current.gid != gid && !gid_set(gid))
+		return false;
+	if (moved && !uid_set(uid))
+		return false;
+	/* A change of the user to or from root moves capabilities by itself. */
+	return (current.limited == limit && !(moved && !limit)) || caps_limit(limit);
+}
+
+static void become_process(void)
+{
+	/* All of this was the thread's own. To go on as somebody else would be worse than to end. */
+	if (!become(process.uid, process.gid, process.ngroups, process.groups, false))
+		abort();
 	current.switched = false;
-	return 0;
 }
 
-static int become_user(const struct inlay_cred *cred)
+static void current_init(void)
 {
-	struct __user_cap_data_struct none[CAP_WORDS];
-
-	memcpy(none, process.caps, sizeof(none));
-	for (unsigned i = 0; i < CAP_WORDS; i++)
-		none[i].effective = 0;
-	if (groups_set(cred->ngroups, cred->groups) || !ids_set(cred->uid, cred->gid))
-		return -INLAY_EPERM;
-	return caps_set(cred->uid ? none : process.caps) ? -INLAY_EPERM : 0;
-}
-
-static bool is_current(const struct inlay_cred *cred)
-{
-	return current.switched && current.cred.uid == cred->uid && current.cred.gid == cred->gid &&
-	       current.cred.ngroups == cred->ngroups &&
-	       memcmp(current.cred.groups, cred->groups, cred->ngroups * sizeof(cred->groups[0])) == 0;
+	current.uid = process.uid;
+	current.gid = process.gid;
+	current.ngroups = process.ngroups;
+	memcpy(current.groups, process.groups, process.ngroups * sizeof(process.groups[0]));
+	current.known = true;
 }
 
 int inlay_identity_enter(const struct inlay_cred *cred)
 {
-	int rc;
-
 	if (!inlay_identity_can_switch())
 		return 0;
-	if (cred ? is_current(cred) : !current.switched)
+	if (!cred) {
+		if (current.switched)
+			become_process();
 		return 0;
-	if (current.switched) {
-		rc = become_process();
-		if (rc < 0 || !cred)
-			return rc;
 	}
 	if (cred->ngroups > INLAY_GROUPS_MAX)
 		return -INLAY_EPERM;
+	if (!current.known)
+		current_init();
+	if (current.switched && current.uid == cred->uid && current.gid == cred->gid &&
+	    groups_are(cred->ngroups, cred->groups))
+		return 0;
 	current.switched = true;
-	rc = become_user(cred);
-	if (rc < 0) {
-		(void)become_process();
-		return rc;
-	}
-	current.cred.uid = cred->uid;
-	current.cred.gid = cred->gid;
-	current.cred.ngroups = cred->ngroups;
-	memcpy(current.cred.groups, cred->groups, cred->ngroups * sizeof(cred->groups[0]));
-	return 0;
+	if (become(cred->uid, cred->gid, cred->ngroups, cred->groups, cred->uid != 0))
+		return 0;
+	become_process();
+	return -INLAY_EPERM;
 }
