@@ -241,9 +241,15 @@ bool inlay_loop_drain(struct inlay_loop *l)
 	return any;
 }
 
+/* The call word without its flags. */
+static uint64_t call_number(const struct inlay_loop *l)
+{
+	return __atomic_load_n(&l->call, __ATOMIC_RELAXED) & ~(uint64_t)(INLAY_CALL_STEP - 1);
+}
+
 bool inlay_loop_run(struct inlay_loop *l, struct inlay_task *t)
 {
-	uint64_t call = ((l->call & ~(uint64_t)(INLAY_CALL_STEP - 1)) + INLAY_CALL_STEP) | INLAY_CALL_IN;
+	uint64_t call = (call_number(l) + INLAY_CALL_STEP) | INLAY_CALL_IN;
 	uint64_t expected = call;
 
 	assert(current == l);
@@ -415,7 +421,7 @@ static void adopt(struct inlay_loop *l)
 	l->in_hooks = false;
 	/* Events not yet looked at come again: they are level-triggered. */
 	l->event_next = l->event_count = 0;
-	l->call &= ~(uint64_t)(INLAY_CALL_STEP - 1);
+	__atomic_store_n(&l->call, call_number(l), __ATOMIC_RELEASE);
 	l->now_ns = inlay_clock_ns();
 }
 
