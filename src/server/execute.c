@@ -1,0 +1,166 @@
+/*
+ * Executing one request on any thread: the table, what comes before each handler and after it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/execute.h"
+
+#include <string.h>
+
+#define PAYLOAD_OFF_SMALL 128u
+#define PAYLOAD_OFF_LARGE 4096u /* a page, so that a store can read past its cache */
+#define SLOW_FALLOCATE (1u << 20)
+
+_Static_assert(PAYLOAD_OFF_LARGE + INLAY_DATA_MAX <= INLAY_CHUNK_LARGE, "a payload fits behind its room");
+_Static_assert(PAYLOAD_OFF_SMALL >= INLAY_FRAME_HEADER + 64, "header and body go before a payload");
+
+enum row_flags {
+	CHANGES = 1, /* refused on a read-only export */
+};
+
+struct row {
+	int (*handler)(struct exec *x);
+	int flags;
+};
+
+static const struct row rows[INLAY_MESSAGE_TOP] = {
+	[INLAY_LOOKUP] = {exec_lookup, 0},
+	[INLAY_GETATTR] = {exec_getattr, 0},
+	[INLAY_SETATTR] = {exec_setattr, CHANGES},
+	[INLAY_ACCESS] = {exec_access, 0},
+	[INLAY_READLINK] = {exec_readlink, 0},
+	[INLAY_OPEN] = {exec_open, 0},
+	[INLAY_CREATE] = {exec_create, CHANGES},
+	[INLAY_TMPFILE] = {exec_tmpfile, CHANGES},
+	[INLAY_MKDIR] = {exec_mkdir, CHANGES},
+	[INLAY_MKNOD] = {exec_mknod, CHANGES},
+	[INLAY_SYMLINK] = {exec_symlink, CHANGES},
+	[INLAY_LINK] = {exec_link, CHANGES},
+	[INLAY_UNLINK] = {exec_unlink, CHANGES},
+	[INLAY_RMDIR] = {exec_rmdir, CHANGES},
+	[INLAY_RENAME] = {exec_rename, CHANGES},
+	[INLAY_READ] = {exec_read, 0},
+	[INLAY_WRITE] = {exec_write, CHANGES},
+	[INLAY_COMMIT] = {exec_commit, 0},
+	[INLAY_CLOSE] = {exec_close, 0},
+	[INLAY_OPENDIR] = {exec_opendir, 0},
+	[INLAY_READDIR] = {exec_readdir, 0},
+	[INLAY_STATFS] = {exec_statfs, 0},
+	[INLAY_SYNCFS] = {exec_syncfs, 0},
+	[INLAY_GETXATTR] = {exec_getxattr, 0},
+	[INLAY_SETXATTR] = {exec_setxattr, CHANGES},
+	[INLAY_LISTXATTR] = {exec_listxattr, 0},
+	[INLAY_REMOVEXATTR] = {exec_removexattr, CHANGES},
+	[INLAY_FALLOCATE] = {exec_fallocate, CHANGES},
+	[INLAY_SEEK] = {exec_seek, 0},
+	[INLAY_COPY] = {exec_copy, CHANGES},
+	[INLAY_LOCK] = {exec_lock, 0},
+	[INLAY_TESTLOCK] = {exec_testlock, 0},
+	[INLAY_LOCK_CANCEL] = {exec_lock_cancel, 0},
+	[INLAY_FORGET] = {exec_forget, 0},
+	[INLAY_LEASE_RETURN] = {exec_lease_return, 0},
+};
+
+uint8_t *exec_payload(struct exec *x, uint32_t len)
+{
+	struct inlay_request *rq = x->rq;
+	uint32_t off = len < PAYLOAD_OFF_LARGE ? PAYLOAD_OFF_SMALL : PAYLOAD_OFF_LARGE;
+
+	if (rq->data_room && rq->data_room_len >= len)
+		return rq->data_room;
+	rq->chunk = inlay_chunk_new(off + (len ? len : 1));
+	return rq->chunk ? rq->chunk->mem + off : NULL;
+}
+
+void exec_payload_set(struct exec *x, uint8_t *p, uint32_t len)
+{
+	x->rq->reply_data = len ? p : NULL;
+	x->rq->reply_data_len = len;
+}
+
+int exec_large_body(struct exec *x, size_t len)
+{
+	struct inlay_request *rq = x->rq;
+
+	rq->chunk = inlay_chunk_new(PAYLOAD_OFF_SMALL + len);
+	if (!rq->chunk)
+		return -INLAY_ENOMEM;
+	rq->reply_body = rq->chunk->mem + PAYLOAD_OFF_SMALL;
+	x->out = inlay_writer(rq->reply_body, len);
+	return 0;
+}
+
+static int run(struct exec *x)
+{
+	const struct row *row = x->rq->type < INLAY_MESSAGE_TOP ? &rows[x->rq->type] : NULL;
+	int r;
+
+	if (!row || !row->handler)
+		return -INLAY_EPROTO;
+	if (__atomic_load_n(&x->ss->over, __ATOMIC_ACQUIRE))
+		return -INLAY_ENOSESSION;
+	r = row->handler(x);
+	if (x->bad)
+		return -INLAY_EPROTO;
+	/* A store may meet this errno too; only a body that breaks the schema may end the session. */
+	return r == -INLAY_EPROTO ? -INLAY_EIO : r;
+}
+
+int exec_allowed(const struct exec *x)
+{
+	return x->ex->readonly && rows[x->rq->type].flags & CHANGES ? -INLAY_EROFS : 0;
+}
+
+void inlay_request_execute(struct inlay_request *rq)
+{
+	struct exec x = {
+		.rq = rq,
+		.ss = rq->session,
+		.ex = rq->session->ex,
+		.ops = rq->session->ex->store->ops,
+		.in = inlay_reader(rq->body, rq->body_len),
+		.out = inlay_writer(rq->reply, sizeof(rq->reply)),
+	};
+	int r;
+
+	rq->chunk = NULL;
+	rq->reply_body = rq->reply;
+	rq->reply_data = NULL;
+	rq->reply_len = rq->reply_data_len = 0;
+	r = run(&x);
+	if (r >= 0 && x.out.full)
+		r = -INLAY_EOVERFLOW;
+	rq->status = r < 0 ? r : 0;
+	if (r >= 0) {
+		rq->reply_len = (uint32_t)inlay_writer_len(&x.out);
+		return;
+	}
+	rq->reply_data = NULL;
+	rq->reply_data_len = 0;
+}
+
+void inlay_request_done(struct inlay_request *rq)
+{
+	inlay_chunk_unref(rq->chunk);
+	rq->chunk = NULL;
+}
+
+bool inlay_request_is_slow(const struct inlay_request *rq)
+{
+	struct inlay_reader r = inlay_reader(rq->body, rq->body_len);
+	struct inlay_fallocate_req fallocate;
+	struct inlay_write_req write;
+
+	switch (rq->type) {
+	case INLAY_COMMIT:
+	case INLAY_SYNCFS:
+	case INLAY_COPY:
+		return true;
+	case INLAY_FALLOCATE:
+		return inlay_get_fallocate_req(&r, &fallocate) == 0 && fallocate.len > SLOW_FALLOCATE;
+	case INLAY_WRITE:
+		return inlay_get_write_req(&r, &write) == 0 &&
+			write.flags & (INLAY_WRITE_DATA_SYNC | INLAY_WRITE_FILE_SYNC);
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,54 @@
+/*
+ * How a request is executed: the table of handlers, and what they share. Nobody outside src/server includes this.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_SERVER_EXECUTE_H
+#define INLAY_SERVER_EXECUTE_H
+
+#include "server/internal.h"
+#include "server/locks.h"
+
+struct exec {
+	struct inlay_request *rq;
+	struct inlay_session *ss;
+	struct inlay_export *ex;
+	const struct inlay_store_ops *ops; /* of the export's store */
+	struct inlay_reader in;            /* the request's body */
+	struct inlay_writer out;           /* the reply's */
+	bool bad;                          /* the body is not what the schema says */
+};
+
+/* -INLAY_EROFS for a message that changes something on a read-only export. */
+int exec_allowed(const struct exec *x);
+/*
+ * Reads the whole body of a request: the first thing that a handler does. 0, -INLAY_EPROTO (and x->bad) or -INLAY_EROFS.
+ */
+#define EXEC_DECODE(x, lower, ret) \
+	((x)->bad = inlay_get_##lower##_req(&(x)->in, (ret)) < 0, (x)->bad ? -INLAY_EPROTO : exec_allowed(x))
+
+/* Who acts on the store for this caller. */
+static inline const struct inlay_cred *exec_cred(const struct exec *x, const struct inlay_cred *asked)
+{
+	return x->ex->identity_client ? asked : x->ex->user;
+}
+
+/*
+ * Room for a payload of up to len bytes: the user's own where it is large enough, else a chunk's, page-aligned when it
+ * is large. NULL: out of memory. There is room for a frame's header and a body of 64 bytes right before a chunk's.
+ */
+uint8_t *exec_payload(struct exec *x, uint32_t len);
+void exec_payload_set(struct exec *x, uint8_t *p, uint32_t len);
+/* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
+int exec_large_body(struct exec *x, size_t len);
+/* An offset and a length that a file can have. */
+static inline bool exec_range_ok(uint64_t off, uint64_t len)
+{
+	return off <= INT64_MAX && len <= INT64_MAX - off;
+}
+
+/* Each: 0 with x->out written, or a status. */
+#define EXEC_HANDLER(NAME, lower, number, flags) int exec_##lower(struct exec *x);
+INLAY_MESSAGES(EXEC_HANDLER)
+#undef EXEC_HANDLER
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * What the files of the server share; nobody outside src/server includes this.
+ *
+ * Order of locks, outer first: server.lock, session.lock, lane.lock, locks.c's own. Stores are never called with one held.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_SERVER_INTERNAL_H
+#define INLAY_SERVER_INTERNAL_H
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/status.h"
+#include "base/table.h"
+#include "server/server.h"
+#include "session/slots.h"
+
+#include <pthread.h>
+
+struct locks;
+struct peer;
+struct work;
+
+struct inlay_export {
+	struct inlay_server *server;
+	struct inlay_list link; /* server.exports, under server.lock */
+	uint32_t refs;          /* atomic: the list's, and one per session */
+	char *name, *rules;
+	struct inlay_store *store;
+	struct inlay_store_node *root;
+	struct inlay_node_id root_id;
+	bool readonly, identity_client;
+	struct inlay_cred *user;
+	struct inlay_hash_key key; /* signs this export's node ids */
+	struct locks *locks;
+};
+
+/* One connection's worth of a session: its slots outlive the connection. */
+struct lane {
+	struct inlay_session *session;
+	uint32_t index;
+	pthread_mutex_t lock;
+	/* under lock: */
+	struct inlay_slots *slots;
+	struct work **busy; /* per slot, the request under way */
+	struct peer *peer;  /* the connection, referenced; NULL for none */
+};
+
+struct inlay_session {
+	struct inlay_server *server;
+	struct inlay_export *ex; /* referenced */
+	struct inlay_list link;  /* server.sessions, under server.lock */
+	struct inlay_map_link by_id;
+	uint32_t refs; /* atomic: the server's, one per attached connection and per request */
+	struct inlay_uuid id, client;
+	char host[128], peer[128]; /* for logs */
+	struct inlay_table *handles;
+	uint64_t handle_salt; /* a handle of another session, or of an earlier server, means nothing here */
+	bool over;            /* atomic: ended; requests under way finish, new ones fail */
+	uint32_t locks_held;  /* under the lock of locks.c */
+	/* local sessions: */
+	void (*wake)(void *arg, const struct inlay_event_lock_req *e);
+	void *wake_arg;
+	pthread_mutex_t lock;
+	/* under lock: */
+	struct lane *lanes[INLAY_LANES_MAX];
+	unsigned live;    /* lanes with a connection */
+	uint64_t lost_ns; /* when live became 0 */
+	struct inlay_map nodes; /* pinned ones; used when the store pins */
+};
+
+/* What each event loop has of the server; touched by its owner only, the counters read by all. */
+struct server_loop {
+	struct inlay_server *server;
+	struct inlay_loop *loop;
+	struct inlay_list peers;
+	struct inlay_timer tick;
+	struct inlay_task start, drain;
+	struct work *spare; /* free list */
+	unsigned spares;
+	uint64_t requests, bytes_in, bytes_out; /* atomic */
+};
+
+struct inlay_server {
+	struct inlay_uuid boot;
+	struct inlay_hash_key secret;
+	uint32_t lease_ms, sessions_max, conns_max;
+	char *banner;
+	struct server_loop *loops;
+	unsigned nloops;
+	uint32_t next_loop, conns, under_way, locks; /* atomic */
+	bool draining;                               /* atomic */
+	pthread_mutex_t lock;
+	/* under lock: */
+	struct inlay_list exports, sessions;
+	struct inlay_map by_id;
+	uint32_t nsessions;
+};
+
+/* An open file or directory of a session. */
+struct handle {
+	struct inlay_session *session;
+	struct inlay_store_file *file;
+	struct inlay_cred *cred; /* directories: who opened it; NULL = the store's own identity */
+	bool locked;             /* atomic: a lock may have been taken or waited for through it */
+};
+
+/* ---- exports.c ---- */
+struct inlay_export *export_find(struct inlay_server *s, struct inlay_str name); /* referenced, or NULL */
+void export_unref(struct inlay_export *ex);
+
+/* ---- sessions.c ---- */
+uint64_t clock_ns(void);
+/* A session of an export, in the server's lists; takes over a reference to ex on success. */
+int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct inlay_session **ret);
+struct inlay_session *session_find(struct inlay_server *s, const struct inlay_uuid *id); /* referenced, or NULL */
+struct inlay_session *session_ref(struct inlay_session *ss);
+void session_unref(struct inlay_session *ss);
+/* Frees its handles and locks and closes its connections; once. why: for the log, NULL for none. Any thread. */
+void session_end(struct inlay_session *ss, const char *why);
+/* Ends those on ex (NULL: all). */
+void sessions_end(struct inlay_server *s, const struct inlay_export *ex, const char *why);
+/* Ends those without a connection for longer than the lease. */
+void sessions_expire(struct inlay_server *s);
+/* The lane, made when new (*ret_resumed false). Its slots are then `slots`. */
+int session_lane(struct inlay_session *ss, uint32_t index, uint32_t slots, struct lane **ret, bool *ret_resumed);
+/* EVENT_LOCK to whoever holds the session. Any thread, no lock held. */
+void session_wake(struct inlay_session *ss, const struct inlay_event_lock_req *e);
+
+/* ---- nodes.c ---- */
+void node_id_make(const struct inlay_export *ex, struct inlay_store_node *n, struct inlay_node_id *ret);
+/* -INLAY_ESTALE for one that this server never signed, or whose file is gone. Referenced. */
+int node_get(struct inlay_session *ss, const struct inlay_node_id *id, struct inlay_store_node **ret);
+void node_put(struct inlay_store_node *n);
+/* Writes the id for a reply, and pins the node for the session when its store wants that. */
+int node_give(struct inlay_session *ss, struct inlay_store_node *n, struct inlay_node_id *ret);
+void node_forget(struct inlay_session *ss, const struct inlay_node_id *id, uint64_t count);
+void nodes_drop(struct inlay_session *ss);
+bool node_same(struct inlay_store_node *a, struct inlay_store_node *b);
+
+/* ---- handles.c ---- */
+int handles_init(struct inlay_session *ss);
+/* Takes over the caller's reference to the file, also on failure. */
+int handle_add(struct inlay_session *ss, struct inlay_store_file *f, const struct inlay_cred *cred, uint64_t *ret_id);
+/* NULL for an invalid one; else handle_put() with the same id must follow. */
+struct handle *handle_get(struct inlay_session *ss, uint64_t id);
+void handle_put(struct inlay_session *ss, uint64_t id);
+int handle_close(struct inlay_session *ss, uint64_t id);
+void handles_close_all(struct inlay_session *ss);
+
+/* ---- peer.c ---- */
+void peer_start_loop(struct server_loop *sl); /* owner thread */
+void peer_drain_loop(struct server_loop *sl); /* owner thread */
+void peer_adopt(struct inlay_server *s, int fd, const char *name);
+void peer_ref(struct peer *p);
+void peer_unref(struct peer *p);
+void peer_close_later(struct peer *p);
+void peer_event_lock(struct peer *p, const struct inlay_event_lock_req *e);
+void peers_free(struct server_loop *sl);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * The server as a whole: making, draining, counting, freeing.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void loop_start(struct inlay_task *t)
+{
+	peer_start_loop(inlay_container(t, struct server_loop, start));
+}
+
+static void loop_drain(struct inlay_task *t)
+{
+	peer_drain_loop(inlay_container(t, struct server_loop, drain));
+}
+
+static int loops_new(struct inlay_server *s, struct inlay_crew *crew)
+{
+	s->nloops = inlay_crew_loops(crew);
+	s->loops = calloc(s->nloops, sizeof(s->loops[0]));
+	if (!s->loops)
+		return -INLAY_ENOMEM;
+	for (unsigned i = 0; i < s->nloops; i++) {
+		struct server_loop *sl = &s->loops[i];
+
+		sl->server = s;
+		sl->loop = inlay_crew_loop(crew, i);
+		inlay_list_init(&sl->peers);
+		sl->start.done = loop_start;
+		sl->drain.done = loop_drain;
+		inlay_loop_post(sl->loop, &sl->start);
+	}
+	return 0;
+}
+
+int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew *crew, struct inlay_server **ret)
+{
+	struct inlay_server *s = calloc(1, sizeof(*s));
+	int r = -INLAY_ENOMEM;
+
+	if (!s)
+		return r;
+	s->boot = config->boot;
+	s->secret = config->secret;
+	s->lease_ms = config->lease_ms ? config->lease_ms : INLAY_LEASE_MS;
+	s->sessions_max = config->sessions_max ? config->sessions_max : INLAY_SESSIONS_MAX;
+	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
+	s->banner = strdup(config->banner ? config->banner : "inlayd");
+	inlay_list_init(&s->exports);
+	inlay_list_init(&s->sessions);
+	pthread_mutex_init(&s->lock, NULL);
+	if (s->banner && inlay_map_init(&s->by_id) == 0)
+		r = crew ? loops_new(s, crew) : 0;
+	if (r < 0) {
+		inlay_map_done(&s->by_id);
+		free(s->banner);
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void inlay_server_free(struct inlay_server *s)
+{
+	struct inlay_list *it;
+
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->nloops; i++)
+		peers_free(&s->loops[i]);
+	sessions_end(s, NULL, NULL);
+	while ((it = inlay_list_pop(&s->exports)))
+		export_unref(inlay_container(it, struct inlay_export, link));
+	inlay_map_done(&s->by_id);
+	pthread_mutex_destroy(&s->lock);
+	free(s->loops);
+	free(s->banner);
+	free(s);
+}
+
+void inlay_server_accept(struct inlay_server *s, int fd, const char *peer)
+{
+	if (__atomic_load_n(&s->draining, __ATOMIC_ACQUIRE) || !s->nloops)
+		close(fd);
+	else
+		peer_adopt(s, fd, peer);
+}
+
+void inlay_server_drain(struct inlay_server *s)
+{
+	if (__atomic_exchange_n(&s->draining, true, __ATOMIC_ACQ_REL))
+		return;
+	for (unsigned i = 0; i < s->nloops; i++)
+		inlay_loop_post(s->loops[i].loop, &s->loops[i].drain);
+}
+
+void inlay_server_counts(struct inlay_server *s, struct inlay_server_counts *ret)
+{
+	*ret = (struct inlay_server_counts){
+		.conns = __atomic_load_n(&s->conns, __ATOMIC_RELAXED),
+		.locks = __atomic_load_n(&s->locks, __ATOMIC_RELAXED),
+		.requests = __atomic_load_n(&s->under_way, __ATOMIC_RELAXED),
+	};
+	for (unsigned i = 0; i < s->nloops; i++) {
+		ret->requests_total += __atomic_load_n(&s->loops[i].requests, __ATOMIC_RELAXED);
+		ret->bytes_in += __atomic_load_n(&s->loops[i].bytes_in, __ATOMIC_RELAXED);
+		ret->bytes_out += __atomic_load_n(&s->loops[i].bytes_out, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_lock(&s->lock);
+	ret->sessions = s->nsessions;
+	inlay_list_each(it, &s->sessions)
+		ret->handles += inlay_table_count(inlay_container(it, struct inlay_session, link)->handles);
+	pthread_mutex_unlock(&s->lock);
+}
