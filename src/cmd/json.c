@@ -174,11 +174,6 @@ void inlay_json_name(struct inlay_json *j, const char *name, const char *value)
 	put_text(j, "\"");
 }
 
-void inlay_json_raw(struct inlay_json *j, const char *name, const char *json)
-{
-	begin_value(j, name, "");
-	put_text(j, json);
-}
 
 /* ---- checking ---- */
 
@@ -283,6 +278,17 @@ bool inlay_json_valid(const char *text)
 }
 
 /* ---- reading ---- */
+
+void inlay_json_members(struct inlay_json *j, const char *object)
+{
+	const char *first = space(object), *end = inlay_json_skip(first);
+
+	first = space(first + 1);
+	if (end[-1] != '}' || first >= end - 1)
+		return;
+	begin_value(j, NULL, "");
+	put(j, first, (size_t)(end - 1 - first));
+}
 
 const char *inlay_json_skip(const char *value)
 {

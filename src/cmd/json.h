@@ -30,8 +30,8 @@ void inlay_json_number(struct inlay_json *j, const char *name, uint64_t value);
 void inlay_json_bool(struct inlay_json *j, const char *name, bool value);
 /* A path or name of arbitrary bytes: a string; where it isn't UTF-8, also a member NAME_hex with the exact bytes. */
 void inlay_json_name(struct inlay_json *j, const char *name, const char *value);
-/* A value that is JSON already, of another inlay_json. */
-void inlay_json_raw(struct inlay_json *j, const char *name, const char *json);
+/* The members of another object, given as JSON, into the present one. */
+void inlay_json_members(struct inlay_json *j, const char *object);
 
 /*
  * Reads what this writer wrote: the value of a member of the object that starts at json (not of nested ones), NULL if

@@ -1,0 +1,424 @@
+/*
+ * The control socket's serving side.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cmd/control.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "cmd/mounts.h"
+#include "cmd/rundir.h"
+#include "cmd/whole.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REQUEST_MAX 16384u /* bytes of a line: the longest path, escaped, and the word before it */
+#define REQUESTS_MAX 32u   /* threads at a time; more wait in the socket's queue */
+#define LINE_TIMEOUT_MS 2000
+
+struct inlay_control {
+	struct inlay_attachment *attachment;
+	int listening, wake;
+	char path[INLAY_SOCKET_PATH];
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards active */
+	pthread_cond_t idle;  /* active fell */
+	unsigned active;      /* request threads */
+};
+
+/* What a request thread gets; it frees it. */
+struct visitor {
+	struct inlay_control *control;
+	int fd;
+};
+
+/* ---- requests ---- */
+
+static void answer_error(struct inlay_json *j, int status, const char *text)
+{
+	inlay_json_object(j, NULL);
+	inlay_json_bool(j, "ok", false);
+	inlay_json_number(j, "status", (uint64_t)(status < 0 ? -status : status));
+	inlay_json_string(j, "error", text ? text : inlay_status_text(status));
+	inlay_json_object_end(j);
+}
+
+static void put_side(struct inlay_json *j, const char *name, const struct inlay_op_stat *op, enum inlay_side side)
+{
+	const struct inlay_hist *h = &op->latency[side];
+
+	inlay_json_object(j, name);
+	inlay_json_number(j, "count", op->count[side]);
+	inlay_json_number(j, "errors", op->errors[side]);
+	inlay_json_number(j, "bytes", op->bytes[side]);
+	inlay_json_number(j, "timed", h->count);
+	inlay_json_number(j, "p50_ns", inlay_hist_permille(h, 500));
+	inlay_json_number(j, "p90_ns", inlay_hist_permille(h, 900));
+	inlay_json_number(j, "p99_ns", inlay_hist_permille(h, 990));
+	inlay_json_number(j, "max_ns", inlay_hist_permille(h, 1000));
+	inlay_json_object_end(j);
+}
+
+static void put_status(struct inlay_json *j, const struct inlay_attachment_status *s)
+{
+	inlay_json_object(j, NULL);
+	inlay_json_bool(j, "ok", true);
+	inlay_json_name(j, "dir", s->dir);
+	inlay_json_name(j, "source", s->source);
+	inlay_json_string(j, "server", s->server);
+	inlay_json_number(j, "pid", (uint64_t)getpid());
+	inlay_json_number(j, "uid", geteuid());
+	inlay_json_string(j, "health", s->health);
+	inlay_json_number(j, "health_since_ms", s->health_since_ms);
+	inlay_json_number(j, "uptime_ms", s->uptime_ms);
+	inlay_json_number(j, "connections", s->connections);
+	inlay_json_number(j, "connected", s->connected);
+	inlay_json_number(j, "outstanding", s->outstanding);
+	inlay_json_number(j, "waiting", s->waiting);
+	inlay_json_number(j, "reconnects", s->reconnects);
+	inlay_json_bool(j, "readonly", s->readonly);
+	inlay_json_bool(j, "passthrough", s->passthrough);
+	inlay_json_string(j, "passthrough_why", s->passthrough_why);
+	inlay_json_string(j, "transport", s->transport);
+	inlay_json_number(j, "nodes", s->nodes);
+	inlay_json_number(j, "files", s->files);
+	inlay_json_array(j, "operations");
+	for (unsigned i = 0; i < s->ops; i++) {
+		inlay_json_object(j, NULL);
+		inlay_json_string(j, "name", s->op[i].name);
+		put_side(j, "local", &s->op[i], INLAY_LOCAL);
+		put_side(j, "remote", &s->op[i], INLAY_REMOTE);
+		inlay_json_object_end(j);
+	}
+	inlay_json_array_end(j);
+	inlay_json_object_end(j);
+}
+
+static void answer_status(struct inlay_attachment *a, struct inlay_json *j)
+{
+	struct inlay_attachment_status *s = calloc(1, sizeof(*s));
+	int status = s ? inlay_attachment_status(a, s) : -INLAY_ENOMEM;
+
+	if (status < 0) {
+		answer_error(j, status, NULL);
+	} else {
+		put_status(j, s);
+		free(s->op);
+	}
+	free(s);
+}
+
+static void answer_explain(struct inlay_attachment *a, const char *escaped, struct inlay_json *j)
+{
+	struct inlay_explanation e = {0};
+	char *path = strdup(escaped);
+	int status = -INLAY_ENOMEM;
+
+	if (path) {
+		inlay_control_unescape(path);
+		status = inlay_attachment_explain(a, path, &e);
+		free(path);
+	}
+	if (status < 0) {
+		answer_error(j, status, NULL);
+		return;
+	}
+	inlay_json_object(j, NULL);
+	inlay_json_bool(j, "ok", true);
+	inlay_json_string(j, "side", e.side == INLAY_LOCAL ? "local" : "remote");
+	inlay_json_bool(j, "merged", e.merged);
+	inlay_json_string(j, "why", e.why);
+	inlay_json_object_end(j);
+}
+
+static void answer_detach(struct inlay_attachment *a, bool force, struct inlay_json *j)
+{
+	int status = inlay_attachment_detach(a, force);
+
+	if (status < 0) {
+		answer_error(j, status, NULL);
+		return;
+	}
+	inlay_json_object(j, NULL);
+	inlay_json_bool(j, "ok", true);
+	inlay_json_object_end(j);
+}
+
+void inlay_control_answer(struct inlay_attachment *a, const char *request, struct inlay_json *j)
+{
+	if (strcmp(request, "status") == 0)
+		answer_status(a, j);
+	else if (strncmp(request, "explain ", 8) == 0)
+		answer_explain(a, request + 8, j);
+	else if (strcmp(request, "detach") == 0)
+		answer_detach(a, false, j);
+	else if (strcmp(request, "detach force") == 0)
+		answer_detach(a, true, j);
+	else
+		answer_error(j, -INLAY_EINVAL, "unknown request");
+}
+
+void inlay_control_escape(const char *path, char *out)
+{
+	for (; *path; path++) {
+		if (*path == '\\' || *path == '\n')
+			*out++ = '\\';
+		*out++ = *path == '\n' ? 'n' : *path;
+	}
+	*out = '\0';
+}
+
+void inlay_control_unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *p = path; *p; p++) {
+		if (*p == '\\' && p[1])
+			*to++ = *++p == 'n' ? '\n' : *p;
+		else
+			*to++ = *p;
+	}
+	*to = '\0';
+}
+
+/* ---- serving ---- */
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* One line, without its newline; false when it doesn't come in time or is too long. */
+static bool read_line(int fd, char *line, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size - 1) {
+		struct pollfd p = {fd, POLLIN, 0};
+		ssize_t n;
+		char *end;
+
+		if (poll(&p, 1, LINE_TIMEOUT_MS) <= 0)
+			return false;
+		n = recv(fd, line + used, size - 1 - used, 0);
+		if (n <= 0)
+			return false;
+		end = memchr(line + used, '\n', (size_t)n);
+		if (end) {
+			*end = '\0';
+			return true;
+		}
+		used += (size_t)n;
+	}
+	return false;
+}
+
+static void converse(struct inlay_control *c, int fd)
+{
+	struct timeval patience = {2, 0};
+	struct inlay_json j = {0};
+	char line[REQUEST_MAX];
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (!may_ask(fd))
+		answer_error(&j, -INLAY_EPERM, "only root and the attachment's own user may ask");
+	else if (read_line(fd, line, sizeof(line)))
+		inlay_control_answer(c->attachment, line, &j);
+	if (!j.failed && j.text && inlay_whole_write(fd, j.text, j.len) == 0)
+		(void)inlay_whole_write(fd, "\n", 1);
+	free(j.text);
+}
+
+static void *serve_visitor(void *arg)
+{
+	struct visitor *v = arg;
+	struct inlay_control *c = v->control;
+
+	converse(c, v->fd);
+	close(v->fd);
+	free(v);
+	pthread_mutex_lock(&c->lock);
+	c->active--;
+	pthread_cond_broadcast(&c->idle);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static bool start_visitor(struct inlay_control *c, int fd)
+{
+	struct visitor *v = malloc(sizeof(*v));
+	pthread_attr_t attr;
+	pthread_t thread;
+	bool started;
+
+	if (!v)
+		return false;
+	*v = (struct visitor){c, fd};
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	started = pthread_create(&thread, &attr, serve_visitor, v) == 0;
+	pthread_attr_destroy(&attr);
+	if (!started)
+		free(v);
+	return started;
+}
+
+static void receive_visitor(struct inlay_control *c)
+{
+	int fd = accept4(c->listening, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	pthread_mutex_lock(&c->lock);
+	while (c->active >= REQUESTS_MAX)
+		pthread_cond_wait(&c->idle, &c->lock);
+	c->active++;
+	pthread_mutex_unlock(&c->lock);
+	if (start_visitor(c, fd))
+		return;
+	close(fd);
+	pthread_mutex_lock(&c->lock);
+	c->active--;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void *serve(void *arg)
+{
+	struct inlay_control *c = arg;
+
+	for (;;) {
+		struct pollfd p[2] = {{c->listening, POLLIN, 0}, {c->wake, POLLIN, 0}};
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return NULL;
+		if (p[1].revents)
+			return NULL;
+		if (p[0].revents)
+			receive_visitor(c);
+	}
+}
+
+static int listen_at(struct inlay_control *c)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+
+	memcpy(sun.sun_path, c->path, sizeof(c->path));
+	c->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	c->wake = eventfd(0, EFD_CLOEXEC);
+	if (c->listening < 0 || c->wake < 0)
+		return inlay_status_from_errno(errno);
+	/* Device and pid are ours now: what lies there under this name was left by a dead process. */
+	unlink(c->path);
+	/* The folder is private; the process's umask is shared with threads that make files: it stays. */
+	if (bind(c->listening, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(c->listening, 64) < 0)
+		return inlay_status_from_errno(errno);
+	return 0;
+}
+
+static void control_free(struct inlay_control *c)
+{
+	if (c->listening >= 0)
+		close(c->listening);
+	if (c->wake >= 0)
+		close(c->wake);
+	if (c->path[0])
+		unlink(c->path);
+	pthread_cond_destroy(&c->idle);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static void find_device(const char *dir, struct inlay_socket_name *name)
+{
+	const struct inlay_mount *mount;
+	struct inlay_mounts mounts;
+
+	if (inlay_mounts_read("self", &mounts) < 0)
+		return;
+	mount = inlay_mounts_at(&mounts, dir);
+	if (mount) {
+		name->major = mount->major;
+		name->minor = mount->minor;
+	}
+	inlay_mounts_free(&mounts);
+}
+
+int inlay_control_start(struct inlay_attachment *a, const char *dir, char *where, size_t where_len,
+	struct inlay_control **ret)
+{
+	struct inlay_control *c = calloc(1, sizeof(*c));
+	struct inlay_socket_name name = {0, 0, getpid()};
+	char folder[INLAY_SOCKET_PATH];
+	int status;
+
+	snprintf(where, where_len, "control socket");
+	if (!c)
+		return -INLAY_ENOMEM;
+	c->attachment = a;
+	c->listening = c->wake = -1;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->idle, NULL);
+	folder[0] = '\0';
+	status = inlay_rundir_make(folder, sizeof(folder));
+	snprintf(where, where_len, "%s", folder);
+	if (status == 0) {
+		find_device(dir, &name);
+		/* inlay_rundir_make() left room for it. */
+		snprintf(c->path, sizeof(c->path), "%.67s/%u:%u-%d.sock", folder, name.major, name.minor, name.pid);
+		status = listen_at(c);
+	}
+	if (status == 0 && pthread_create(&c->thread, NULL, serve, c) != 0)
+		status = -INLAY_EAGAIN;
+	if (status < 0) {
+		control_free(c);
+		return status;
+	}
+	*ret = c;
+	return 0;
+}
+
+bool inlay_control_stop(struct inlay_control *c)
+{
+	struct timespec until;
+	bool idle;
+
+	unlink(c->path);
+	c->path[0] = '\0';
+	if (eventfd_write(c->wake, 1) < 0)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 2;
+	/* The serving thread ends only when no more than REQUESTS_MAX are active, so wait for those first. */
+	pthread_mutex_lock(&c->lock);
+	while (c->active && pthread_cond_timedwait(&c->idle, &c->lock, &until) == 0)
+		;
+	idle = c->active == 0;
+	pthread_mutex_unlock(&c->lock);
+	if (!idle) {
+		inlay_warning("control socket: a request is still waiting for the server");
+		return false;
+	}
+	pthread_join(c->thread, NULL);
+	/* A request that came in the last moment. */
+	pthread_mutex_lock(&c->lock);
+	while (c->active && pthread_cond_timedwait(&c->idle, &c->lock, &until) == 0)
+		;
+	idle = c->active == 0;
+	pthread_mutex_unlock(&c->lock);
+	if (idle)
+		control_free(c);
+	return idle;
+}

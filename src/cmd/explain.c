@@ -1,0 +1,131 @@
+/*
+ * `inlay explain`: who serves a path, and why.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+#include "cmd/commands.h"
+#include "cmd/control.h"
+#include "cmd/mounts.h"
+#include "cmd/peer.h"
+#include "cmd/say.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_MS 10000u /* the server may have to be asked */
+
+struct explain_options {
+	bool json;
+};
+
+static const struct inlay_option explain_options[] = {
+	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "one JSON object a line",
+		.at = offsetof(struct explain_options, json)},
+	{.name = NULL},
+};
+
+const struct inlay_command inlay_explain_command = {
+	.name = "inlay explain",
+	.operands = "DIR/PATH...",
+	.summary = "Tells for each path whether it is local or remote, and which rule says so",
+	.details = "The paths need not exist.\n",
+	.operands_min = 1,
+	.operands_max = UINT_MAX,
+	.options = explain_options,
+};
+
+/* Asks whoever serves the mount. 0 with the JSON answer in peer->text, or -1 when the failure has been said. */
+static int ask(const struct inlay_mount *mount, const char *path, const char *rest, struct inlay_peer *peer)
+{
+	size_t room = 2 * strlen(rest) + 16;
+	char *request = malloc(room);
+	int status = request ? inlay_peer_find(mount->major, mount->minor, peer) : -INLAY_ENOMEM;
+
+	if (status < 0) {
+		inlay_say("nobody serves it: %s: see \"inlay status\"", path);
+		free(request);
+		return -1;
+	}
+	strcpy(request, "explain ");
+	inlay_control_escape(rest, request + 8);
+	status = inlay_peer_ask(peer, request, PATIENCE_MS);
+	free(request);
+	if (status == 0)
+		return 0;
+	inlay_say("%s: %s: see \"inlay status\"", status == -INLAY_ETIMEDOUT ? "no answer" : inlay_status_text(status), path);
+	inlay_peer_done(peer);
+	return -1;
+}
+
+static void print_text(const char *answer, const char *path)
+{
+	char side[16], why[512];
+
+	printf("%-6s  ", inlay_json_text(inlay_json_find(answer, "side"), side, sizeof(side)));
+	inlay_print_name(path, stdout);
+	fputs("  ", stdout);
+	inlay_print_name(inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)), stdout);
+	fputs(inlay_json_true(inlay_json_find(answer, "merged")) ? " (a directory on both sides)\n" : "\n", stdout);
+}
+
+static void print_json(const char *answer, const char *path)
+{
+	struct inlay_json j = {0};
+	char side[16], why[512];
+
+	inlay_json_object(&j, NULL);
+	inlay_json_name(&j, "path", path);
+	inlay_json_string(&j, "side", inlay_json_text(inlay_json_find(answer, "side"), side, sizeof(side)));
+	inlay_json_bool(&j, "merged", inlay_json_true(inlay_json_find(answer, "merged")));
+	inlay_json_string(&j, "why", inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)));
+	inlay_json_object_end(&j);
+	if (!j.failed)
+		puts(j.text);
+	free(j.text);
+}
+
+static bool explain(const struct inlay_mounts *mounts, const char *path, const struct explain_options *o)
+{
+	char rest[2 * PATH_MAX], text[256];
+	const struct inlay_mount *mount = inlay_mounts_resolve(mounts, path, rest, sizeof(rest));
+	struct inlay_peer peer;
+	int status;
+
+	if (!mount) {
+		inlay_say("not in an attached directory: %s: see \"inlay status\"", path);
+		return false;
+	}
+	if (ask(mount, path, rest, &peer) < 0)
+		return false;
+	status = inlay_answer_status(peer.text, text, sizeof(text));
+	if (status < 0)
+		inlay_say("%s: %s", text, path);
+	else if (o->json)
+		print_json(peer.text, path);
+	else
+		print_text(peer.text, path);
+	inlay_peer_done(&peer);
+	return status == 0;
+}
+
+int inlay_explain_main(int argc, char **argv)
+{
+	struct explain_options o = {0};
+	struct inlay_mounts mounts;
+	int first = inlay_options_parse(&inlay_explain_command, argc, argv, &o), code = INLAY_EXIT_OK, status;
+
+	if (first < 0)
+		return first == INLAY_OPTIONS_DONE ? INLAY_EXIT_OK : INLAY_EXIT_USAGE;
+	status = inlay_mounts_read("self", &mounts);
+	if (status < 0) {
+		inlay_say("can't read the list of mounts: /proc/self/mountinfo: %s", inlay_status_text(status));
+		return INLAY_EXIT_FAILED;
+	}
+	for (int i = first; i < argc; i++) {
+		if (!explain(&mounts, argv[i], &o))
+			code = INLAY_EXIT_FAILED;
+	}
+	inlay_mounts_free(&mounts);
+	return code;
+}

@@ -1,0 +1,206 @@
+/*
+ * The process that stays.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cmd/keeper.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "cmd/control.h"
+#include "cmd/peer.h"
+#include "cmd/say.h"
+#include "cmd/whole.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define DRAIN_MS 10000u   /* from a signal to force */
+#define RETRY_MS 200u     /* between attempts to unmount */
+#define GIVE_UP_MS 5000u  /* from force to leaving, come what may */
+
+struct keeper {
+	const struct inlay_keeper_config *config;
+	struct inlay_attachment *attachment;
+	struct inlay_control *control;
+	int signal_fd;
+	pthread_t drainer;
+	bool draining, forced;
+	atomic_bool stop_draining;
+	uint64_t deadline_ms; /* of the present stage; UINT64_MAX: none */
+};
+
+/* Signals come by descriptor, from before the first thread: threads inherit the mask. */
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* False: nobody is there any more to hear it. */
+static bool report(const struct keeper *k, const char *line)
+{
+	char text[2048];
+	int fd = k->config->report_fd, len, status;
+
+	if (fd < 0)
+		return true;
+	len = snprintf(text, sizeof(text), "%s\n", line);
+	status = inlay_whole_write(fd, text, len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1);
+	close(fd);
+	return status == 0;
+}
+
+static int keeper_start(struct keeper *k, char *why, size_t why_len)
+{
+	const struct inlay_attachment_config *config = k->config->attachment;
+	char where[256];
+	int status;
+
+	status = inlay_attachment_open(config, why, why_len, &k->attachment);
+	if (status < 0)
+		return status;
+	status = inlay_attachment_start(k->attachment);
+	if (status < 0) {
+		snprintf(why, why_len, "can't start: %s: %s", config->source, inlay_status_text(status));
+		return status;
+	}
+	status = inlay_control_start(k->attachment, config->dir, where, sizeof(where), &k->control);
+	if (status < 0)
+		snprintf(why, why_len, "can't make the control socket: %s: %s", where,
+			status == -INLAY_EPERM ? "not a private folder of yours: remove it" : inlay_status_text(status));
+	return status;
+}
+
+/* An unmount may wait for the server to take unwritten data: not on the thread that watches the time. */
+static void *drain(void *arg)
+{
+	struct keeper *k = arg;
+
+	while (!k->stop_draining && inlay_attachment_detach(k->attachment, false) < 0)
+		inlay_sleep_ms(RETRY_MS);
+	return NULL;
+}
+
+static void begin_force(struct keeper *k)
+{
+	if (k->forced)
+		return;
+	k->forced = true;
+	k->stop_draining = true;
+	inlay_warning("detaching by force");
+	(void)inlay_attachment_detach(k->attachment, true);
+	k->deadline_ms = inlay_clock_ms() + GIVE_UP_MS;
+}
+
+static void begin_drain(struct keeper *k)
+{
+	if (k->draining) {
+		begin_force(k);
+		return;
+	}
+	inlay_info("detaching: programs have %u s to let go", DRAIN_MS / 1000);
+	k->deadline_ms = inlay_clock_ms() + DRAIN_MS;
+	k->draining = true;
+	if (pthread_create(&k->drainer, NULL, drain, k) != 0) {
+		k->draining = false;
+		begin_force(k);
+	}
+}
+
+static void take_signal(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+
+	while (read(k->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		/* A service's terminal never hangs up; one that runs in the foreground ends with it. */
+		if (info.ssi_signo != SIGHUP || k->config->report_fd < 0)
+			begin_drain(k);
+	}
+}
+
+/* True: it is over in good order. False: given up. */
+static bool keeper_wait(struct keeper *k)
+{
+	int over_fd = inlay_attachment_over_fd(k->attachment);
+
+	for (;;) {
+		struct pollfd p[2] = {{over_fd, POLLIN, 0}, {k->signal_fd, POLLIN, 0}};
+		uint64_t now = inlay_clock_ms();
+		int timeout = k->deadline_ms == UINT64_MAX ? -1 : now >= k->deadline_ms ? 0 : (int)(k->deadline_ms - now);
+
+		if (poll(p, 2, timeout) < 0 && errno != EINTR)
+			return false;
+		if (p[0].revents)
+			return true;
+		if (p[1].revents)
+			take_signal(k);
+		if (inlay_clock_ms() >= k->deadline_ms) {
+			if (k->forced)
+				return false;
+			begin_force(k);
+		}
+	}
+}
+
+/* Frees what is free of users; what isn't dies with the process. */
+static int keeper_end(struct keeper *k, bool over)
+{
+	bool idle = !k->control || inlay_control_stop(k->control);
+
+	k->stop_draining = true;
+	if (!over || !idle) {
+		(void)inlay_attachment_detach(k->attachment, true);
+		inlay_error("something still waits for the server: leaving without it");
+		_exit(INLAY_EXIT_FAILED);
+	}
+	if (k->draining)
+		pthread_join(k->drainer, NULL);
+	inlay_attachment_close(k->attachment);
+	return INLAY_EXIT_OK;
+}
+
+int inlay_keeper_run(const struct inlay_keeper_config *config)
+{
+	struct keeper k = {.config = config, .deadline_ms = UINT64_MAX};
+	char why[1024] = "";
+	bool heard, over;
+
+	k.signal_fd = open_signals();
+	if (k.signal_fd < 0 || keeper_start(&k, why, sizeof(why)) < 0) {
+		if (k.control)
+			(void)inlay_control_stop(k.control);
+		if (k.attachment)
+			inlay_attachment_close(k.attachment);
+		if (config->report_fd < 0)
+			inlay_say("%s", *why ? why : "can't take signals");
+		else
+			(void)report(&k, *why ? why : "can't take signals");
+		return INLAY_EXIT_FAILED;
+	}
+	heard = report(&k, "ok");
+	if (config->log_fd >= 0)
+		dup2(config->log_fd, STDERR_FILENO);
+	inlay_info("attached %s to %s", config->attachment->source, config->attachment->dir);
+	/* The starter was interrupted: what it began is undone. */
+	if (!heard)
+		begin_drain(&k);
+	over = keeper_wait(&k);
+	inlay_info("detached %s", config->attachment->dir);
+	return keeper_end(&k, over);
+}

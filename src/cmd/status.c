@@ -1,0 +1,327 @@
+/*
+ * `inlay status`: what is attached, how it is, what it did. Mounts come from the kernel's list, facts from the processes
+ * that serve them; a mount without an answer is shown as what it is.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+#include "cmd/commands.h"
+#include "cmd/json.h"
+#include "cmd/mounts.h"
+#include "cmd/peer.h"
+#include "cmd/say.h"
+#include "cmd/units.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 2000u
+
+struct status_options {
+	bool json;
+};
+
+static const struct inlay_option status_options[] = {
+	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "for programs: everything, in one JSON object",
+		.at = offsetof(struct status_options, json)},
+	{.name = NULL},
+};
+
+const struct inlay_command inlay_status_command = {
+	.name = "inlay status",
+	.operands = "[DIR]",
+	.summary = "Shows attached directories: health, server, operations and their latency",
+	.details = "Exit code 1: DIR isn't attached, or an attachment doesn't answer.\n",
+	.operands_max = 1,
+	.options = status_options,
+};
+
+/* One attachment: its mount (NULL: not mounted here, or not any more) and who serves it (NULL: nobody). */
+struct entry {
+	const struct inlay_mount *mount;
+	struct inlay_peer *peer;
+	bool answered;
+	const char *state; /* "attached", "not answering", "dead" or "another user's" */
+};
+
+struct picture {
+	struct inlay_mounts mounts;
+	struct inlay_peers peers;
+	struct entry *entry;
+	size_t count;
+};
+
+static struct inlay_peer *peer_of(struct picture *p, const struct inlay_mount *m)
+{
+	for (size_t i = 0; i < p->peers.count; i++) {
+		struct inlay_peer *peer = &p->peers.peer[i];
+
+		if (peer->name.major == m->major && peer->name.minor == m->minor)
+			return peer;
+	}
+	return NULL;
+}
+
+static bool has_entry(const struct picture *p, const struct inlay_peer *peer)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->entry[i].peer == peer)
+			return true;
+	}
+	return false;
+}
+
+/* only: this mount alone, NULL for all. */
+static int picture_take(struct picture *p, const struct inlay_mount *only)
+{
+	int status = inlay_peers_find(&p->peers);
+
+	if (status < 0)
+		return status;
+	p->entry = calloc(p->mounts.count + p->peers.count + 1, sizeof(*p->entry));
+	if (!p->entry)
+		return -INLAY_ENOMEM;
+	for (size_t i = 0; i < p->mounts.count; i++) {
+		const struct inlay_mount *m = &p->mounts.mount[i];
+
+		if (!inlay_mount_is_ours(m) || (only && m != only))
+			continue;
+		p->entry[p->count++] = (struct entry){.mount = m, .peer = peer_of(p, m)};
+	}
+	/* Detached lazily and still in use, or mounted where we can't see it. */
+	for (size_t i = 0; i < p->peers.count && !only; i++) {
+		if (!has_entry(p, &p->peers.peer[i]))
+			p->entry[p->count++] = (struct entry){.peer = &p->peers.peer[i]};
+	}
+	return 0;
+}
+
+/* All are asked before any is waited for: together they have PATIENCE_MS. */
+static void picture_ask(struct picture *p)
+{
+	uint64_t deadline = inlay_clock_ms() + PATIENCE_MS;
+
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->entry[i].peer && !p->entry[i].peer->text)
+			(void)inlay_peer_send(p->entry[i].peer, "status");
+	}
+	for (size_t i = 0; i < p->count; i++) {
+		struct entry *e = &p->entry[i];
+		char text[256];
+
+		if (!e->peer) {
+			e->state = geteuid() == 0 || e->mount->owner == geteuid() ? "dead" : "another user's";
+			continue;
+		}
+		e->answered = inlay_peer_receive(e->peer, deadline) == 0 &&
+			      inlay_answer_status(e->peer->text, text, sizeof(text)) == 0;
+		e->state = e->answered ? "attached" : "not answering";
+	}
+}
+
+static void picture_done(struct picture *p)
+{
+	inlay_peers_done(&p->peers);
+	inlay_mounts_free(&p->mounts);
+	free(p->entry);
+}
+
+/* ---- for people ---- */
+
+static const char *member(const char *json, const char *name, char *buf, size_t size)
+{
+	return inlay_json_text(inlay_json_find(json, name), buf, size);
+}
+
+static uint64_t count(const char *json, const char *name)
+{
+	return inlay_json_uint(inlay_json_find(json, name));
+}
+
+static void line(const char *label, const char *text)
+{
+	printf("  %-12s ", label);
+	inlay_print_name(text, stdout);
+	putchar('\n');
+}
+
+static void print_row(const char *name, const char *side, const char *s)
+{
+	char p50[INLAY_UNIT_TEXT], p90[INLAY_UNIT_TEXT], p99[INLAY_UNIT_TEXT], max[INLAY_UNIT_TEXT], bytes[INLAY_UNIT_TEXT];
+	bool timed = count(s, "timed") > 0;
+	uint64_t moved = count(s, "bytes");
+
+	if (!count(s, "count"))
+		return;
+	printf("  %-12s %-6s %10llu %8llu %9s %9s %9s %9s %10s\n", name, side, (unsigned long long)count(s, "count"),
+		(unsigned long long)count(s, "errors"), timed ? inlay_latency_text(count(s, "p50_ns"), p50) : "-",
+		timed ? inlay_latency_text(count(s, "p90_ns"), p90) : "-",
+		timed ? inlay_latency_text(count(s, "p99_ns"), p99) : "-",
+		timed ? inlay_latency_text(count(s, "max_ns"), max) : "-", moved ? inlay_bytes_text(moved, bytes) : "-");
+}
+
+static void print_operations(const char *json)
+{
+	const char *op = inlay_json_first(inlay_json_find(json, "operations"));
+	char name[32];
+
+	if (!op)
+		return;
+	printf("\n  %-12s %-6s %10s %8s %9s %9s %9s %9s %10s\n", "operation", "side", "count", "errors", "p50", "p90", "p99",
+		"max", "bytes");
+	for (; op; op = inlay_json_next(op)) {
+		member(op, "name", name, sizeof(name));
+		print_row(name, "local", inlay_json_find(op, "local"));
+		print_row(name, "remote", inlay_json_find(op, "remote"));
+	}
+}
+
+static void print_facts(const char *json)
+{
+	char a[1100], b[256], since[INLAY_UNIT_TEXT], up[INLAY_UNIT_TEXT];
+
+	line("server", member(json, "server", a, sizeof(a)));
+	snprintf(a, sizeof(a), "%s for %s, up %s", member(json, "health", b, 64),
+		inlay_duration_text(count(json, "health_since_ms"), since),
+		inlay_duration_text(count(json, "uptime_ms"), up));
+	line("health", a);
+	snprintf(a, sizeof(a), "%llu of %llu; %llu requests at the server, %llu waiting, %llu reconnects",
+		(unsigned long long)count(json, "connected"), (unsigned long long)count(json, "connections"),
+		(unsigned long long)count(json, "outstanding"), (unsigned long long)count(json, "waiting"),
+		(unsigned long long)count(json, "reconnects"));
+	line("connections", a);
+	line("access", inlay_json_true(inlay_json_find(json, "readonly")) ? "read-only" : "read and write");
+	if (inlay_json_true(inlay_json_find(json, "passthrough")))
+		snprintf(a, sizeof(a), "passthrough: the kernel alone");
+	else
+		snprintf(a, sizeof(a), "forwarded, no passthrough: %s", member(json, "passthrough_why", b, sizeof(b)));
+	line("local files", a);
+	line("transport", member(json, "transport", b, sizeof(b)));
+	snprintf(a, sizeof(a), "%llu files and directories, %llu open", (unsigned long long)count(json, "nodes"),
+		(unsigned long long)count(json, "files"));
+	line("known", a);
+	snprintf(a, sizeof(a), "%llu, user %llu", (unsigned long long)count(json, "pid"), (unsigned long long)count(json, "uid"));
+	line("process", a);
+	print_operations(json);
+}
+
+static void print_entry(const struct entry *e)
+{
+	char text[8192], source[1024];
+
+	if (e->mount)
+		inlay_print_name(e->mount->dir, stdout);
+	else
+		inlay_print_name(e->answered ? member(e->peer->text, "dir", text, sizeof(text)) : "(no directory)", stdout);
+	fputs(e->mount ? "\n" : "  (not mounted here any more)\n", stdout);
+	if (e->mount)
+		line("source", e->mount->source);
+	else if (e->answered)
+		line("source", member(e->peer->text, "source", source, sizeof(source)));
+	if (e->answered) {
+		print_facts(e->peer->text);
+		return;
+	}
+	if (!e->peer && strcmp(e->state, "dead") != 0)
+		snprintf(text, sizeof(text), "user %u's: ask that user, or root", e->mount->owner);
+	else
+		snprintf(text, sizeof(text), "%s%s%s", e->state, e->peer ? "" : ": its process is gone",
+			e->mount ? "; \"inlay detach --force\" frees the directory" : "");
+	line("health", text);
+	if (e->peer) {
+		snprintf(text, sizeof(text), "%d, user %u", (int)e->peer->name.pid, e->peer->uid);
+		line("process", text);
+	}
+}
+
+static void print_text(const struct picture *p)
+{
+	if (!p->count)
+		puts("no attachments");
+	for (size_t i = 0; i < p->count; i++) {
+		if (i)
+			putchar('\n');
+		print_entry(&p->entry[i]);
+	}
+}
+
+/* ---- for programs ---- */
+
+static void put_entry(struct inlay_json *j, const struct entry *e)
+{
+	inlay_json_object(j, NULL);
+	inlay_json_string(j, "state", e->state);
+	inlay_json_bool(j, "mounted", e->mount != NULL);
+	if (e->answered) {
+		inlay_json_members(j, e->peer->text);
+	} else {
+		if (e->mount) {
+			inlay_json_name(j, "dir", e->mount->dir);
+			inlay_json_name(j, "source", e->mount->source);
+		}
+		if (e->peer)
+			inlay_json_number(j, "pid", (uint64_t)e->peer->name.pid);
+	}
+	inlay_json_object_end(j);
+}
+
+static void print_json(const struct picture *p)
+{
+	struct inlay_json j = {0};
+
+	inlay_json_object(&j, NULL);
+	inlay_json_array(&j, "attachments");
+	for (size_t i = 0; i < p->count; i++)
+		put_entry(&j, &p->entry[i]);
+	inlay_json_array_end(&j);
+	inlay_json_object_end(&j);
+	if (!j.failed)
+		puts(j.text);
+	free(j.text);
+}
+
+static int show(struct picture *p, const struct inlay_mount *only, const struct status_options *o)
+{
+	int status = picture_take(p, only), code = INLAY_EXIT_OK;
+
+	if (status < 0) {
+		inlay_say("can't look for attachments: %s", inlay_status_text(status));
+		return INLAY_EXIT_FAILED;
+	}
+	picture_ask(p);
+	if (o->json)
+		print_json(p);
+	else
+		print_text(p);
+	for (size_t i = 0; i < p->count; i++) {
+		if (!p->entry[i].answered && (only || strcmp(p->entry[i].state, "another user's") != 0))
+			code = INLAY_EXIT_FAILED;
+	}
+	return code;
+}
+
+int inlay_status_main(int argc, char **argv)
+{
+	struct status_options o = {0};
+	struct picture p = {0};
+	const struct inlay_mount *only = NULL;
+	char rest[2 * PATH_MAX];
+	int first = inlay_options_parse(&inlay_status_command, argc, argv, &o), code = INLAY_EXIT_FAILED, status;
+
+	if (first < 0)
+		return first == INLAY_OPTIONS_DONE ? INLAY_EXIT_OK : INLAY_EXIT_USAGE;
+	status = inlay_mounts_read("self", &p.mounts);
+	if (status < 0) {
+		inlay_say("can't read the list of mounts: /proc/self/mountinfo: %s", inlay_status_text(status));
+		return INLAY_EXIT_FAILED;
+	}
+	if (first < argc)
+		only = inlay_mounts_resolve(&p.mounts, argv[first], rest, sizeof(rest));
+	if (first < argc && (!only || *rest))
+		inlay_say("not attached: %s: \"inlay status\" shows what is", argv[first]);
+	else
+		code = show(&p, only, &o);
+	picture_done(&p);
+	return code;
+}
