@@ -352,6 +352,7 @@ int sc_tmpfile(struct contract *c, const struct inlay_cred *cred, const char *di
 	struct inlay_attr attr;
 	int r = c->ops->tmpfile(parent, cred, flags, &make, &n, ret, &attr);
 
+	sc_drop(c, parent);
 	if (r < 0)
 		return r;
 	assert_int_equal(attr.nlink, 0);

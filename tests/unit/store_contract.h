@@ -28,6 +28,7 @@
  *   - where holes begin: cases and model use multiples of 64 KiB; the model asks for data, never for holes
  *   - a write past the last possible byte: INVAL, FBIG or OVERFLOW
  *   - the order of a listing
+ *   - whether a write or fallocate that fails clears set-id bits all the same
  *   - flag bits outside the known ones, but for open's: the caller's to refuse
  */
 struct contract {

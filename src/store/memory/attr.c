@@ -145,7 +145,7 @@ int memory_op_setattr(struct inlay_store_node *n, struct inlay_store_file *file,
 		r = memory_resize(inode, change->size);
 	if (r < 0)
 		return r;
-	if (change->valid & INLAY_SET_KILL_PRIV)
+	if ((change->valid & INLAY_SET_KILL_PRIV) || ((change->valid & INLAY_SET_SIZE) && !memory_is_super(cred)))
 		memory_kill_priv(inode);
 	if (change->valid & (INLAY_SET_UID | INLAY_SET_GID))
 		apply_owner(inode, cred, change);

@@ -77,6 +77,8 @@ static int insert(struct memory_data *d, uint64_t index, struct memory_room *roo
 
 static void drop(struct memory_data *d, size_t from, size_t to, struct memory_room *room)
 {
+	if (from == to)
+		return;
 	for (size_t i = from; i < to; i++)
 		chunk_unref(d->v[i].chunk);
 	memmove(d->v + from, d->v + to, (d->count - to) * sizeof(*d->v));
@@ -105,8 +107,7 @@ static int make_writable(struct memory_extent *e)
 
 void memory_data_done(struct memory_data *d, struct memory_room *room)
 {
-	if (d->count)
-		drop(d, 0, d->count, room);
+	drop(d, 0, d->count, room);
 	free(d->v);
 	*d = (struct memory_data){0};
 }

@@ -109,6 +109,7 @@ struct memory_inode {
 struct memory_file {
 	struct inlay_store_file file; /* stands first */
 	unsigned refs;
+	bool unprivileged; /* opened by a user: what it writes clears set-id bits by itself */
 };
 
 struct memory_store {
@@ -135,6 +136,11 @@ static inline struct memory_store *memory_store(struct inlay_store *s)
 static inline struct memory_inode *memory_inode(struct inlay_store_node *n)
 {
 	return (struct memory_inode *)(void *)n;
+}
+
+static inline struct memory_file *memory_file(struct inlay_store_file *f)
+{
+	return (struct memory_file *)(void *)f;
 }
 
 static inline struct memory_store *memory_owner(const struct memory_inode *inode)
@@ -213,6 +219,8 @@ bool memory_in_group(const struct inlay_cred *cred, uint32_t gid);
 bool memory_owns(const struct memory_inode *inode, const struct inlay_cred *cred);
 /* 0 or -INLAY_EACCES. mask: enum inlay_access_mask. ACLs are not looked at. */
 int memory_may(const struct memory_inode *inode, const struct inlay_cred *cred, uint32_t mask);
+/* Whether names may be looked up in dir: 0, -INLAY_ENOTDIR, -INLAY_EACCES. */
+int memory_may_search(const struct memory_inode *dir, const struct inlay_cred *cred);
 /* Whether a name may be made in dir: 0, -INLAY_ENOTDIR, -INLAY_ENOENT (removed), -INLAY_EACCES. */
 int memory_may_make(const struct memory_inode *dir, const struct inlay_cred *cred);
 /* Whether dir's name of victim may go (want_dir: as rmdir does it). -INLAY_EACCES, EPERM, ENOTDIR, EISDIR. */

@@ -99,7 +99,7 @@ int64_t memory_op_write(struct inlay_store_file *f, uint64_t off, const void *bu
 		n = write_at(inode, off, buf, len);
 		if (n < 0)
 			return n;
-		if (flags & INLAY_WRITE_KILL_PRIV)
+		if ((flags & INLAY_WRITE_KILL_PRIV) || memory_file(f)->unprivileged)
 			memory_kill_priv(inode);
 		if (is_sync(f, flags))
 			r = memory_commit(inode, 0);
@@ -227,7 +227,7 @@ int memory_op_fallocate(struct inlay_store_file *f, uint64_t off, uint64_t len, 
 	}
 	if (r < 0)
 		return r;
-	if (write_flags & INLAY_WRITE_KILL_PRIV)
+	if ((write_flags & INLAY_WRITE_KILL_PRIV) || memory_file(f)->unprivileged)
 		memory_kill_priv(inode);
 	memory_touch(inode, true);
 	return is_sync(f, write_flags) ? memory_commit(inode, 0) : 0;
@@ -298,5 +298,7 @@ int64_t memory_op_copy(struct inlay_store_file *from, uint64_t from_off, struct 
 	if (len == 0)
 		return 0;
 	touch_atime(src, from->flags);
+	if (memory_file(to)->unprivileged)
+		memory_kill_priv(dst);
 	return copy_bytes(src, from_off, dst, to_off, len);
 }

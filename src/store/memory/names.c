@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int search(const struct memory_inode *dir, const struct inlay_cred *cred)
-{
-	if (!memory_is(dir, MEMORY_S_IFDIR))
-		return -INLAY_ENOTDIR;
-	return memory_may(dir, cred, INLAY_ACCESS_X);
-}
-
 int memory_op_lookup(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
                      struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
@@ -23,7 +16,7 @@ int memory_op_lookup(struct inlay_store_node *dir, const struct inlay_cred *cred
 	struct memory_entry *e;
 
 	if (r == 0)
-		r = search(memory_inode(dir), cred);
+		r = memory_may_search(memory_inode(dir), cred);
 	if (r < 0)
 		return r;
 	e = memory_dir_find(memory_inode(dir), name);
@@ -54,7 +47,7 @@ int memory_op_readlink(struct inlay_store_node *n, char *buf, size_t cap)
 /* Checks that name may be made; the name that exists wins over a missing permission, as in Linux. */
 static int check_new(const struct memory_inode *dir, const struct inlay_cred *cred, struct inlay_str name)
 {
-	int r = search(dir, cred);
+	int r = memory_may_search(dir, cred);
 
 	if (r < 0)
 		return r;
@@ -251,7 +244,7 @@ static int remove_name(struct memory_inode *dir, const struct inlay_cred *cred, 
 {
 	struct memory_entry *e;
 	struct memory_inode *victim;
-	int r = search(dir, cred);
+	int r = memory_may_search(dir, cred);
 
 	if (r < 0)
 		return r;

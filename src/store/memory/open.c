@@ -10,12 +10,8 @@
 
 #define BATCH 32
 
-static struct memory_file *memory_file(struct inlay_store_file *f)
-{
-	return (struct memory_file *)(void *)f;
-}
-
-static int file_new(struct memory_inode *inode, uint32_t flags, struct inlay_store_file **ret)
+static int file_new(struct memory_inode *inode, const struct inlay_cred *cred, uint32_t flags,
+                    struct inlay_store_file **ret)
 {
 	struct memory_file *f = calloc(1, sizeof(*f));
 
@@ -26,6 +22,7 @@ static int file_new(struct memory_inode *inode, uint32_t flags, struct inlay_sto
 	f->file.flags = flags;
 	f->file.is_dir = memory_is(inode, MEMORY_S_IFDIR);
 	f->refs = 1;
+	f->unprivileged = !memory_is_super(cred);
 	inode->refs++;
 	*ret = &f->file;
 	return 0;
@@ -89,12 +86,12 @@ static int open_existing(struct memory_inode *inode, const struct inlay_cred *cr
 	int r = check_open(inode, cred, flags);
 
 	if (r == 0)
-		r = file_new(inode, flags, ret);
+		r = file_new(inode, cred, flags, ret);
 	if (r < 0)
 		return r;
 	if (flags & INLAY_O_TRUNC) {
 		(void)memory_resize(inode, 0); /* to nothing never needs memory */
-		if (flags & INLAY_O_KILL_PRIV)
+		if ((flags & INLAY_O_KILL_PRIV) || !memory_is_super(cred))
 			memory_kill_priv(inode);
 		memory_touch(inode, true);
 	}
@@ -117,10 +114,10 @@ int memory_op_open(struct inlay_store_node *n, const struct inlay_cred *cred, ui
 }
 
 /* Opens what is new: the mode it got doesn't bind its maker. */
-static int open_new(struct memory_inode *inode, uint32_t flags, struct inlay_store_node **ret,
-                    struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
+static int open_new(struct memory_inode *inode, const struct inlay_cred *cred, uint32_t flags,
+                    struct inlay_store_node **ret, struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
 {
-	int r = file_new(inode, flags, ret_file);
+	int r = file_new(inode, cred, flags, ret_file);
 
 	if (r < 0)
 		return r;
@@ -141,7 +138,7 @@ static int create_new(struct memory_inode *dir, const struct inlay_cred *cred, s
 		r = memory_make(dir, cred, name, MEMORY_S_IFREG | (memory_make_mode(dir, make) & 07777), NULL, &inode);
 	if (r < 0)
 		return r;
-	r = open_new(inode, flags, ret, ret_file, ret_attr);
+	r = open_new(inode, cred, flags, ret, ret_file, ret_attr);
 	if (r < 0) {
 		memory_dir_remove(dir, memory_dir_find(dir, name));
 		memory_unlinked(dir, inode);
@@ -161,7 +158,7 @@ int memory_op_create(struct inlay_store_node *dir, const struct inlay_cred *cred
 	if (r == 0)
 		r = check_flags(flags);
 	if (r == 0)
-		r = memory_is(parent, MEMORY_S_IFDIR) ? memory_may(parent, cred, INLAY_ACCESS_X) : -INLAY_ENOTDIR;
+		r = memory_may_search(parent, cred);
 	if (r < 0)
 		return r;
 	e = memory_dir_find(parent, name);
@@ -198,7 +195,7 @@ int memory_op_tmpfile(struct inlay_store_node *dir, const struct inlay_cred *cre
 	if (r < 0)
 		return r;
 	inode->linkable = !(flags & INLAY_O_EXCL);
-	r = open_new(inode, flags, ret, ret_file, ret_attr);
+	r = open_new(inode, cred, flags, ret, ret_file, ret_attr);
 	if (r < 0)
 		memory_reap(inode);
 	return r;
@@ -214,7 +211,7 @@ int memory_op_opendir(struct inlay_store_node *n, const struct inlay_cred *cred,
 		r = -INLAY_ENOTDIR;
 	if (r == 0)
 		r = memory_may(inode, cred, INLAY_ACCESS_R);
-	return r < 0 ? r : file_new(inode, INLAY_O_RDONLY, ret);
+	return r < 0 ? r : file_new(inode, cred, INLAY_O_RDONLY, ret);
 }
 
 /* Entries copied out, so that emit runs without the lock and may call the store. */

@@ -42,6 +42,13 @@ int memory_may(const struct memory_inode *inode, const struct inlay_cred *cred, 
 	return mask & ~has & 7 ? -INLAY_EACCES : 0;
 }
 
+int memory_may_search(const struct memory_inode *dir, const struct inlay_cred *cred)
+{
+	if (!memory_is(dir, MEMORY_S_IFDIR))
+		return -INLAY_ENOTDIR;
+	return memory_may(dir, cred, INLAY_ACCESS_X);
+}
+
 int memory_may_make(const struct memory_inode *dir, const struct inlay_cred *cred)
 {
 	if (!memory_is(dir, MEMORY_S_IFDIR))

@@ -25,11 +25,9 @@ static int find_names(struct move *m, struct inlay_str from, struct inlay_str to
 {
 	int r;
 
-	if (!memory_is(m->from_dir, MEMORY_S_IFDIR) || !memory_is(m->to_dir, MEMORY_S_IFDIR))
-		return -INLAY_ENOTDIR;
-	r = memory_may(m->from_dir, cred, INLAY_ACCESS_X);
+	r = memory_may_search(m->from_dir, cred);
 	if (r == 0)
-		r = memory_may(m->to_dir, cred, INLAY_ACCESS_X);
+		r = memory_may_search(m->to_dir, cred);
 	if (r < 0)
 		return r;
 	m->from = memory_dir_find(m->from_dir, from);

@@ -67,11 +67,14 @@ static int check_user(const struct memory_inode *inode, const struct inlay_cred 
 static int check_name(const struct memory_inode *inode, const struct inlay_cred *cred, const char *name, bool write)
 {
 	size_t len = strlen(name);
+	int r;
 
 	if (len == 0 || len > INLAY_XATTR_NAME_MAX)
 		return -INLAY_ERANGE;
-	if (is_in(name, "user."))
-		return len == strlen("user.") ? -INLAY_EINVAL : check_user(inode, cred, write);
+	if (is_in(name, "user.")) {
+		r = check_user(inode, cred, write);
+		return r == 0 && len == strlen("user.") ? -INLAY_EINVAL : r;
+	}
 	if (is_in(name, "trusted.")) {
 		if (!memory_is_super(cred))
 			return write ? -INLAY_EPERM : -INLAY_ENODATA;
@@ -81,7 +84,8 @@ static int check_name(const struct memory_inode *inode, const struct inlay_cred 
 		return write && !memory_is_super(cred) ? -INLAY_EPERM : 0;
 	if (strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0)
 		return write && !memory_owns(inode, cred) ? -INLAY_EPERM : 0;
-	return -INLAY_ENOTSUP;
+	r = memory_may(inode, cred, write ? INLAY_ACCESS_W : INLAY_ACCESS_R);
+	return r < 0 ? r : -INLAY_ENOTSUP;
 }
 
 /* The link that holds the attribute, or the list's end. */
