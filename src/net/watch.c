@@ -1,38 +1,41 @@
 /*
- * The watcher: a thread that looks at the loops' call words every millisecond while they change, and sleeps when not.
+ * The watcher: a thread that looks at the loops' call words every few milliseconds while they change, sooner while one lasts,
+ * and sleeps when there are none.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "net/crew.h"
 
-#define TICK_NS 1000000ull       /* while calls are made */
-#define TICK_MAX_NS 4000000ull   /* when none was made lately */
-#define TICK_MIN_NS 100000ull    /* to catch a call that is nearly overdue */
-#define QUIET_NS 500000000ull    /* without a call for so long, it sleeps till it is woken */
+#define TICK_NS 1000000ull     /* at first */
+#define TICK_MAX_NS 4000000ull /* while no call is seen to last; the limit and this is the longest that a loop is stuck */
+#define TICK_MIN_NS 100000ull  /* to catch a call that is nearly overdue */
+#define QUIET_NS 500000000ull  /* without a call for so long, it sleeps till it is woken */
 
 static uint64_t call_read(const struct inlay_loop *l, int order)
 {
 	return __atomic_load_n(&l->call, order);
 }
 
-/* Looks at one loop. True when something went on; *wait_ns becomes shorter when a call is to be looked at sooner. */
+/*
+ * Looks at one loop. True when calls were made since the last look; *wait_ns becomes shorter when one lasts and is to be
+ * looked at again soon.
+ */
 static bool look(struct inlay_crew *c, struct inlay_loop *l, uint64_t now_ns, uint64_t *wait_ns)
 {
 	uint64_t limit = c->config.handoff_us * 1000ull;
 	uint64_t call = call_read(l, __ATOMIC_ACQUIRE), left;
+	bool fresh = call != l->watch_call;
 
-	if (call != l->watch_call) {
+	if (fresh) {
 		l->watch_call = call;
 		l->watch_since = now_ns;
-	} else if (!(call & INLAY_CALL_IN)) {
-		return false;
 	}
 	if (!(call & INLAY_CALL_IN) || (call & INLAY_CALL_TAKEN))
-		return true;
-	if (now_ns - l->watch_since >= limit) {
+		return fresh;
+	left = TICK_NS; /* when it is overdue but no thread is free: try again */
+	if (now_ns - l->watch_since >= limit)
 		inlay_crew_hand_off(c, l, call);
-		return true;
-	}
-	left = limit - (now_ns - l->watch_since);
+	else
+		left = limit - (now_ns - l->watch_since);
 	if (left < *wait_ns)
 		*wait_ns = left > TICK_MIN_NS ? left : TICK_MIN_NS;
 	return true;
@@ -82,22 +85,21 @@ static void *watch_main(void *arg)
 		bool active = false;
 
 		now_ns = inlay_clock_ns();
-		wait_ns = TICK_NS;
+		/* Calls that come and go between two looks are quick: no need to look more often. */
+		wait_ns = tick_ns < TICK_MAX_NS ? tick_ns * 2 : tick_ns;
 		for (unsigned i = 0; i < c->config.loops; i++)
 			active = look(c, &c->loops[i], now_ns, &wait_ns) || active;
 		if (__atomic_exchange_n(&c->watch_starved, 0, __ATOMIC_SEQ_CST)) {
 			inlay_crew_feed(c);
 			active = true;
 		}
+		tick_ns = wait_ns;
 		if (active) {
 			active_ns = now_ns;
-			tick_ns = wait_ns;
 		} else if (now_ns - active_ns > QUIET_NS) {
 			sleep_till_woken(c);
 			active_ns = inlay_clock_ns();
 			tick_ns = TICK_NS;
-		} else if (tick_ns < TICK_MAX_NS) {
-			tick_ns *= 2;
 		}
 	} while (pause_for(c, tick_ns));
 	return NULL;

@@ -4,13 +4,11 @@
  */
 #include "net/chunk.h"
 
+#include "support.h"
+
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define THREADS 4
 #define ROUNDS 2000
@@ -90,13 +88,4 @@ static void many_threads(void **state)
 	}
 }
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(references),
-		cmocka_unit_test(many_threads),
-	};
-
-	return cmocka_run_group_tests_name("chunk", tests, NULL, NULL);
-}
+RUN_TESTS(cmocka_unit_test(sizes), cmocka_unit_test(references), cmocka_unit_test(many_threads))

@@ -463,10 +463,12 @@ static void back_pressure(void **state)
 	for (unsigned i = 0; i < COUNT; i++)
 		len += frame_make(stream + len, INLAY_FRAME_REQUEST, i, 0, 16);
 	put_all(r.peer, stream, len);
+	for (int i = 0; i < 8; i++) /* so many go into the queue before it is full */
+		assert_true(wait_for(&r.framed));
 	nanosleep(&ms, NULL);
 	sem_getvalue(&r.framed, &framed);
 	/* The limit is passed by one reply, and the socket holds some more. */
-	assert_in_range(framed, 8, 14);
+	assert_in_range(framed, 0, 6);
 	for (unsigned i = 0; i < COUNT; i++)
 		get_frame(r.peer, i, INLAY_DATA_MAX);
 	rig_end(&r);
