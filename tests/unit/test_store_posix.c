@@ -256,6 +256,26 @@ static void reads_and_writes(void **state)
 	file_close(file);
 }
 
+static void partly_cached_reads_are_whole_or_nothing(void **state)
+{
+	const size_t half = 1 << 20;
+	struct fixture *f = *state;
+	struct inlay_store_file *file = create(f->root, NULL, "f", 0600);
+	char *buf = calloc(2, half);
+	uint64_t size;
+	int64_t got;
+
+	assert_int_equal(f->store->ops->write(file, 0, buf, 2 * half, INLAY_WRITE_FILE_SYNC, &size), 2 * half);
+	/* Out of the cache, and its head into it again. */
+	assert_int_equal(posix_fadvise(f->store->ops->file_fd(file), 0, 0, POSIX_FADV_DONTNEED), 0);
+	assert_int_equal(f->store->ops->read(file, 0, buf, 4096, 0), 4096);
+	got = f->store->ops->read(file, 0, buf, 2 * half, INLAY_STORE_NOWAIT);
+	assert_true(got == -INLAY_EAGAIN || got == (int64_t)(2 * half));
+	assert_int_equal(f->store->ops->read(file, 0, buf, 2 * half, 0), 2 * half);
+	free(buf);
+	file_close(file);
+}
+
 static void sparse_files_and_copies(void **state)
 {
 	struct fixture *f = *state;
@@ -426,5 +446,6 @@ static void appends_do_not_overlap(void **state)
 RUN_TESTS(STORE_TEST(finds_and_refuses_names), STORE_TEST(hard_links_are_one_node),
           STORE_TEST(symlinks_and_special_files), STORE_TEST(renames), STORE_TEST(creates_and_opens),
           STORE_TEST(tmpfile_can_be_linked), STORE_TEST(changes_attributes), STORE_TEST(changes_links_themselves),
-          STORE_TEST(reads_and_writes), STORE_TEST(sparse_files_and_copies), STORE_TEST(extended_attributes),
+          STORE_TEST(reads_and_writes), STORE_TEST(partly_cached_reads_are_whole_or_nothing),
+          STORE_TEST(sparse_files_and_copies), STORE_TEST(extended_attributes),
           STORE_TEST(read_only_stores_change_nothing), STORE_TEST(the_whole), STORE_TEST(appends_do_not_overlap))

@@ -154,6 +154,22 @@ static void cookies_resume_anywhere(void **state)
 	free(rest);
 }
 
+static void starting_over_reads_afresh(void **state)
+{
+	struct fixture *f = *state;
+	struct listing *l = calloc(1, sizeof(*l));
+	struct inlay_store_file *d;
+
+	/* Also when the first call took nothing. */
+	assert_int_equal(f->store->ops->opendir(f->root, NULL, &d), 0);
+	assert_int_equal(d->store->ops->readdir(d, 0, take, l), 0);
+	assert_int_equal(mknodat(f->top, "s0", S_IFREG | 0600, 0), 0);
+	list_all(d, l, 5000);
+	assert_int_equal(l->total, 3);
+	file_close(d);
+	free(l);
+}
+
 /* Descriptors of removed files that this process holds. */
 static unsigned deleted_open(void)
 {
@@ -356,6 +372,7 @@ static void ordinary_users_pin_nodes(void **state)
 	assert_int_equal(status, 0);
 }
 
-RUN_TESTS(STORE_TEST(listings_stay_right), STORE_TEST(cookies_resume_anywhere), STORE_TEST(few_idle_nodes_stay_open),
+RUN_TESTS(STORE_TEST(listings_stay_right), STORE_TEST(cookies_resume_anywhere),
+          STORE_TEST(starting_over_reads_afresh), STORE_TEST(few_idle_nodes_stay_open),
           STORE_TEST(removed_files_give_their_space_back), STORE_TEST(idle_nodes_are_closed_in_time),
           STORE_TEST(threads_share_nodes), STORE_TEST(ordinary_users_pin_nodes))
