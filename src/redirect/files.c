@@ -75,6 +75,18 @@ void inlay_op_close(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
 }
 
+void inlay_redirect_abandon_file(struct inlay_redirect *r, unsigned lane, struct inlay_file *f)
+{
+	enum inlay_side side = f->side;
+	uint64_t handle = f->handle, remote = f->listing ? inlay_listing_remote_handle(f->listing) : 0;
+
+	if (inlay_table_remove(r->files, f->number) < 0)
+		return;
+	inlay_redirect_close_handle(r, lane, side, handle);
+	if (remote)
+		inlay_redirect_close_handle(r, lane, INLAY_REMOTE, remote);
+}
+
 static void read_answered(struct inlay_op *op, const struct inlay_reply *r)
 {
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(read, r, &op->out.read);

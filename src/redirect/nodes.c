@@ -212,8 +212,8 @@ void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struc
 	struct inlay_nodes *ns = n->nodes;
 
 	pthread_mutex_lock(&ns->lock);
-	if (!n->has[side] && !find_locked(ns, side, id))
-		add_side_locked(n, side, id);
+	if (!n->has[side] && !find_locked(ns, (int)side, id))
+		add_side_locked(n, (int)side, id);
 	pthread_mutex_unlock(&ns->lock);
 }
 

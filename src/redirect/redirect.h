@@ -27,6 +27,8 @@ struct inlay_side_port {
 	 * thread of lane `lane`. After it returned, the caller may have lost the loop: it touches nothing and returns.
 	 */
 	void (*submit)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
+	/* Gives up a call that can still be given up (the lane is down, or it was never sent); it then ends. NULL: can't. */
+	void (*cancel)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
 	bool present;       /* false: nothing exists on this side */
 	bool wants_forget;  /* it pins nodes until they are forgotten */
 	uint32_t max_data;  /* payload bytes of one READ or WRITE */
@@ -215,6 +217,8 @@ void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t num
 /* A reference to the open file of that number, or NULL. */
 struct inlay_file *inlay_file_get(struct inlay_redirect *r, uint64_t number);
 void inlay_file_put(struct inlay_redirect *r, struct inlay_file *f);
+/* Closes an open file that the kernel never learnt of; the caller holds no reference to it. lane: the calling thread's. */
+void inlay_redirect_abandon_file(struct inlay_redirect *r, unsigned lane, struct inlay_file *f);
 
 /* What the judge would say, without asking the sides: rules only. NULL: no rule matches. path relative. */
 const struct inlay_rule *inlay_redirect_rule(struct inlay_redirect *r, const char *path, bool is_dir);

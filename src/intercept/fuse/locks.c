@@ -1,0 +1,162 @@
+/*
+ * Requests on locks, and interrupts.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "intercept/fuse/channel.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+static bool take_lock(struct inlay_fuse_request *rq, const struct fuse_lk_in *in, uint32_t flags)
+{
+	struct inlay_lock_req *l = &rq->op.in.lock;
+
+	if (!inlay_fuse_take_file(rq, in->fh, &rq->op.file))
+		return false;
+	l->owner = in->owner;
+	l->start = in->lk.start;
+	l->end = in->lk.end;
+	l->kind = in->lk_flags & FUSE_LK_FLOCK ? INLAY_LOCK_FLOCK : INLAY_LOCK_POSIX;
+	l->type = in->lk.type == F_RDLCK ? INLAY_LOCK_READ : in->lk.type == F_WRLCK ? INLAY_LOCK_WRITE : INLAY_LOCK_UNLOCK;
+	l->pid = in->lk.pid;
+	l->flags = flags;
+	return true;
+}
+
+static void finish_getlk(struct inlay_op *op, int status)
+{
+	static const uint32_t types[] = {[INLAY_LOCK_READ] = F_RDLCK, [INLAY_LOCK_WRITE] = F_WRLCK,
+	                                 [INLAY_LOCK_UNLOCK] = F_UNLCK};
+	const struct inlay_testlock_rep *l = &op->out.lock;
+	struct fuse_lk_out out = {0};
+
+	if (status == 0)
+		out.lk = (struct fuse_file_lock){.start = l->start, .end = l->end, .pid = l->pid,
+		                                 .type = types[l->type <= INLAY_LOCK_UNLOCK ? l->type : INLAY_LOCK_UNLOCK]};
+	inlay_fuse_answer(inlay_fuse_request_of(op), status, &out, sizeof out);
+}
+
+void inlay_fuse_getlk(struct inlay_fuse_request *rq, const void *arg, size_t len)
+{
+	(void)len;
+	rq->op.finish = finish_getlk;
+	if (take_lock(rq, arg, 0))
+		inlay_op_testlock(&rq->op);
+}
+
+static void finish_lock(struct inlay_op *op, int status)
+{
+	inlay_fuse_answer_status(inlay_fuse_request_of(op), status);
+}
+
+void inlay_fuse_setlk(struct inlay_fuse_request *rq, const void *arg, size_t len)
+{
+	(void)len;
+	rq->op.finish = finish_lock;
+	if (take_lock(rq, arg, 0))
+		inlay_op_lock(&rq->op);
+}
+
+void inlay_fuse_setlkw(struct inlay_fuse_request *rq, const void *arg, size_t len)
+{
+	(void)len;
+	rq->op.finish = finish_lock;
+	if (!take_lock(rq, arg, INLAY_LOCK_WAIT))
+		return;
+	/* It may wait for hours: what was read with it must not stay in memory for that. */
+	inlay_chunk_unref(rq->chunk);
+	rq->chunk = NULL;
+	rq->in = NULL;
+	rq->op.canceled = inlay_fuse_was_interrupted(rq->channel->fuse, rq->unique);
+	inlay_op_lock(&rq->op);
+}
+
+/* ---- interrupts: the request may be on any channel, or still on its way ---- */
+
+struct search {
+	struct inlay_task task;
+	struct inlay_fuse *fuse;
+	unsigned next; /* channel to look at */
+	uint64_t unique;
+};
+
+bool inlay_fuse_was_interrupted(struct inlay_fuse *f, uint64_t unique)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&f->lock);
+	for (unsigned i = 0; i < INLAY_FUSE_EARLY; i++) {
+		if (f->early[i] == unique) {
+			f->early[i] = 0;
+			found = true;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	return found;
+}
+
+static void remember(struct inlay_fuse *f, uint64_t unique)
+{
+	pthread_mutex_lock(&f->lock);
+	f->early[f->early_at++ % INLAY_FUSE_EARLY] = unique;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static bool interrupt_on(struct inlay_fuse_channel *ch, uint64_t unique)
+{
+	inlay_list_each(it, &ch->inflight) {
+		struct inlay_fuse_request *rq = inlay_container(it, struct inlay_fuse_request, link);
+		struct inlay_side_port *port;
+
+		if (rq->unique != unique)
+			continue;
+		if (rq->opcode == FUSE_SETLKW) {
+			inlay_op_lock_interrupt(&rq->op);
+		} else {
+			port = rq->op.redirect->port[rq->op.side];
+			if (port->cancel)
+				port->cancel(port, ch->lane, &rq->op.call);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void search_on(struct search *s);
+
+static void search_here(struct inlay_task *t)
+{
+	struct search *s = inlay_container(t, struct search, task);
+
+	if (interrupt_on(&s->fuse->channel[s->next], s->unique)) {
+		free(s);
+		return;
+	}
+	s->next++;
+	search_on(s);
+}
+
+static void search_on(struct search *s)
+{
+	if (s->next == s->fuse->channels) {
+		remember(s->fuse, s->unique);
+		free(s);
+		return;
+	}
+	s->task = (struct inlay_task){.done = search_here};
+	inlay_loop_post(inlay_crew_loop(s->fuse->config.crew, s->next), &s->task);
+}
+
+void inlay_fuse_interrupt(struct inlay_fuse_request *rq, const void *arg, size_t len)
+{
+	const struct fuse_interrupt_in *in = arg;
+	struct search *s = calloc(1, sizeof *s);
+
+	(void)len;
+	if (s) {
+		s->fuse = rq->channel->fuse;
+		s->unique = in->unique;
+		search_on(s);
+	}
+	inlay_fuse_no_answer(rq);
+}
