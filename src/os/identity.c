@@ -168,7 +168,7 @@ int inlay_identity_enter(const struct inlay_cred *cred)
 	if (!current.known)
 		current_init();
 	if (current.switched && current.uid == cred->uid && current.gid == cred->gid &&
-	    groups_are(cred->ngroups, cred->groups))
+		groups_are(cred->ngroups, cred->groups))
 		return 0;
 	current.switched = true;
 	if (become(cred->uid, cred->gid, cred->ngroups, cred->groups, cred->uid != 0))

@@ -155,7 +155,7 @@ static inline struct inlay_attr attr_of(struct inlay_store_node *n)
 
 /* Creates or opens; the node's reference is dropped (the file holds one). */
 static inline int try_create(struct inlay_store_node *dir, const struct inlay_cred *cred, const char *name,
-                             uint32_t flags, uint32_t mode, uint32_t umask, struct inlay_store_file **ret)
+	uint32_t flags, uint32_t mode, uint32_t umask, struct inlay_store_file **ret)
 {
 	struct inlay_store_make make = {.mode = mode, .umask = umask};
 	struct inlay_store_node *n;
@@ -172,8 +172,8 @@ static inline void file_close(struct inlay_store_file *f)
 	f->store->ops->file_unref(f);
 }
 
-static inline struct inlay_store_file *create(struct inlay_store_node *dir, const struct inlay_cred *cred,
-                                              const char *name, uint32_t mode)
+static inline struct inlay_store_file *create(
+	struct inlay_store_node *dir, const struct inlay_cred *cred, const char *name, uint32_t mode)
 {
 	struct inlay_store_file *f = NULL;
 
@@ -193,7 +193,8 @@ static inline int try_open(struct inlay_store_node *n, const struct inlay_cred *
 	return rc;
 }
 
-static inline int try_mkdir(struct inlay_store_node *dir, const struct inlay_cred *cred, const char *name, uint32_t mode)
+static inline int try_mkdir(
+	struct inlay_store_node *dir, const struct inlay_cred *cred, const char *name, uint32_t mode)
 {
 	struct inlay_store_make make = {.mode = mode};
 	struct inlay_store_node *n;
@@ -213,8 +214,8 @@ static inline int64_t put(struct inlay_store_file *f, uint64_t off, const char *
 }
 
 /* setattr of the members that the mask says. */
-static inline int change(struct inlay_store_node *n, const struct inlay_cred *cred,
-                         struct inlay_store_attr_change c, struct inlay_attr *ret)
+static inline int change(struct inlay_store_node *n, const struct inlay_cred *cred, struct inlay_store_attr_change c,
+	struct inlay_attr *ret)
 {
 	return NODE_STORE(n)->setattr(n, NULL, cred, &c, ret);
 }

@@ -78,9 +78,9 @@ static void symlinks_and_special_files(void **state)
 	assert_int_equal(f->store->ops->link(l, NULL, f->root, NULL, inlay_str("l2"), &attr), 0);
 	assert_int_equal(attr.mode & S_IFMT, S_IFLNK);
 	memset(deep, 'x', sizeof(deep));
-	assert_int_equal(f->store->ops->symlink(f->root, NULL, inlay_str("m"),
-	                                        (struct inlay_str){deep, INLAY_TARGET_MAX}, &p, &attr),
-	                 -INLAY_ENAMETOOLONG);
+	assert_int_equal(f->store->ops->symlink(
+				 f->root, NULL, inlay_str("m"), (struct inlay_str){deep, INLAY_TARGET_MAX}, &p, &attr),
+		-INLAY_ENAMETOOLONG);
 	assert_int_equal(f->store->ops->mknod(f->root, NULL, inlay_str("p"), &make, &p, &attr), 0);
 	assert_int_equal(attr.mode, S_IFIFO | 0644);
 	/* Would wait for a writer if it were opened. */
@@ -101,7 +101,7 @@ static void renames(void **state)
 	file_close(create(f->root, NULL, "b", 0600));
 	a = lookup(f->root, "a");
 	assert_int_equal(ops->rename(f->root, inlay_str("a"), f->root, inlay_str("b"), INLAY_RENAME_NOREPLACE, NULL),
-	                 -INLAY_EEXIST);
+		-INLAY_EEXIST);
 	assert_int_equal(ops->rename(f->root, inlay_str("a"), f->root, inlay_str("b"), INLAY_RENAME_EXCHANGE, NULL), 0);
 	now = lookup(f->root, "b");
 	assert_ptr_equal(now, a);
@@ -425,8 +425,8 @@ static void appends_do_not_overlap(void **state)
 	char block[16];
 
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(f->store->ops->open(file->node, NULL, INLAY_O_WRONLY | INLAY_O_APPEND, &a[i].file, &attr),
-		                 0);
+		assert_int_equal(
+			f->store->ops->open(file->node, NULL, INLAY_O_WRONLY | INLAY_O_APPEND, &a[i].file, &attr), 0);
 		pthread_create(&thread[i], NULL, append_run, &a[i]);
 	}
 	for (unsigned i = 0; i < 2; i++) {
@@ -444,8 +444,8 @@ static void appends_do_not_overlap(void **state)
 }
 
 RUN_TESTS(STORE_TEST(finds_and_refuses_names), STORE_TEST(hard_links_are_one_node),
-          STORE_TEST(symlinks_and_special_files), STORE_TEST(renames), STORE_TEST(creates_and_opens),
-          STORE_TEST(tmpfile_can_be_linked), STORE_TEST(changes_attributes), STORE_TEST(changes_links_themselves),
-          STORE_TEST(reads_and_writes), STORE_TEST(partly_cached_reads_are_whole_or_nothing),
-          STORE_TEST(sparse_files_and_copies), STORE_TEST(extended_attributes),
-          STORE_TEST(read_only_stores_change_nothing), STORE_TEST(the_whole), STORE_TEST(appends_do_not_overlap))
+	STORE_TEST(symlinks_and_special_files), STORE_TEST(renames), STORE_TEST(creates_and_opens),
+	STORE_TEST(tmpfile_can_be_linked), STORE_TEST(changes_attributes), STORE_TEST(changes_links_themselves),
+	STORE_TEST(reads_and_writes), STORE_TEST(partly_cached_reads_are_whole_or_nothing),
+	STORE_TEST(sparse_files_and_copies), STORE_TEST(extended_attributes),
+	STORE_TEST(read_only_stores_change_nothing), STORE_TEST(the_whole), STORE_TEST(appends_do_not_overlap))

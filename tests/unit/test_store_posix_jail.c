@@ -225,4 +225,4 @@ static void mount_points_are_not_entered(void **state)
 }
 
 RUN_TESTS(STORE_TEST(links_lead_nowhere), STORE_TEST(dot_dot_stays_inside), STORE_TEST(swapping_links_leads_nowhere),
-          STORE_TEST(invented_ids_are_stale), STORE_TEST(mount_points_are_not_entered))
+	STORE_TEST(invented_ids_are_stale), STORE_TEST(mount_points_are_not_entered))

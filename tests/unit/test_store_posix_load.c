@@ -372,7 +372,7 @@ static void ordinary_users_pin_nodes(void **state)
 	assert_int_equal(status, 0);
 }
 
-RUN_TESTS(STORE_TEST(listings_stay_right), STORE_TEST(cookies_resume_anywhere),
-          STORE_TEST(starting_over_reads_afresh), STORE_TEST(few_idle_nodes_stay_open),
-          STORE_TEST(removed_files_give_their_space_back), STORE_TEST(idle_nodes_are_closed_in_time),
-          STORE_TEST(threads_share_nodes), STORE_TEST(ordinary_users_pin_nodes))
+RUN_TESTS(STORE_TEST(listings_stay_right), STORE_TEST(cookies_resume_anywhere), STORE_TEST(starting_over_reads_afresh),
+	STORE_TEST(few_idle_nodes_stay_open), STORE_TEST(removed_files_give_their_space_back),
+	STORE_TEST(idle_nodes_are_closed_in_time), STORE_TEST(threads_share_nodes),
+	STORE_TEST(ordinary_users_pin_nodes))

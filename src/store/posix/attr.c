@@ -165,7 +165,7 @@ static int set_owner(struct posix_node *n, const struct inlay_store_attr_change 
 }
 
 int posix_setattr(struct inlay_store_node *node, struct inlay_store_file *file, const struct inlay_cred *cred,
-                  const struct inlay_store_attr_change *c, struct inlay_attr *ret_attr)
+	const struct inlay_store_attr_change *c, struct inlay_attr *ret_attr)
 {
 	struct posix_node *n = posix_node(node);
 	int rc;
@@ -173,7 +173,7 @@ int posix_setattr(struct inlay_store_node *node, struct inlay_store_file *file, 
 	if (posix_readonly(node->store))
 		return -INLAY_EROFS;
 	rc = inlay_identity_enter(cred);
-	/* The owner first: changing it drops set-id bits that a mode given along sets. Times last: a new size moves them. */
+	/* Owner first: changing it drops set-id bits that a mode given along sets. Times last: a size moves them. */
 	if (rc >= 0 && c->valid & (INLAY_SET_UID | INLAY_SET_GID))
 		rc = set_owner(n, c);
 	if (rc >= 0 && c->valid & INLAY_SET_MODE)

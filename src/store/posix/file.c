@@ -59,8 +59,7 @@ static int cred_copy(const struct inlay_cred *cred, struct inlay_cred **ret)
 	return 0;
 }
 
-int posix_file_new(struct posix_node *n, int fd, const struct inlay_cred *cred, uint32_t flags,
-                   struct posix_file **ret)
+int posix_file_new(struct posix_node *n, int fd, const struct inlay_cred *cred, uint32_t flags, struct posix_file **ret)
 {
 	struct posix_file *f = calloc(1, sizeof(*f));
 	int rc = f ? cred_copy(cred, &f->cred) : -INLAY_ENOMEM;
@@ -101,7 +100,7 @@ int posix_file_fd(struct inlay_store_file *f)
 	return posix_file(f)->fd;
 }
 
-/* What is read from a read-only store keeps its access time, whoever reads; the thread may be the process afterwards. */
+/* What is read from a read-only store keeps its access time. The thread may be the process itself afterwards. */
 static void keep_atime(struct posix_store *s, int fd)
 {
 	int flags;
@@ -157,7 +156,7 @@ static int open_host(struct posix_node *n, const struct inlay_cred *cred, uint32
 
 /* flags have been checked. */
 static int open_node(struct posix_node *n, const struct inlay_cred *cred, uint32_t flags, struct inlay_store_file **ret,
-                     struct inlay_attr *ret_attr)
+	struct inlay_attr *ret_attr)
 {
 	struct inlay_attr attr;
 	struct posix_file *f;
@@ -178,8 +177,8 @@ static int open_node(struct posix_node *n, const struct inlay_cred *cred, uint32
 	return 0;
 }
 
-int posix_open(struct inlay_store_node *n, const struct inlay_cred *cred, uint32_t flags,
-               struct inlay_store_file **ret, struct inlay_attr *ret_attr)
+int posix_open(struct inlay_store_node *n, const struct inlay_cred *cred, uint32_t flags, struct inlay_store_file **ret,
+	struct inlay_attr *ret_attr)
 {
 	int rc = flags_check(flags);
 
@@ -214,7 +213,7 @@ int posix_opendir(struct inlay_store_node *node, const struct inlay_cred *cred, 
 
 /* Node and file of a descriptor that just made a regular file; takes it over. */
 static int adopt(struct posix_node *dir, int fd, const struct inlay_cred *cred, uint32_t flags,
-                 struct inlay_store_node **ret, struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
+	struct inlay_store_node **ret, struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
 {
 	struct inlay_attr attr;
 	struct posix_node *n;
@@ -244,8 +243,7 @@ static int adopt(struct posix_node *dir, int fd, const struct inlay_cred *cred, 
 
 /* CREATE of a name that exists. */
 static int create_existing(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                           uint32_t flags, struct inlay_store_node **ret, struct inlay_store_file **ret_file,
-                           struct inlay_attr *ret_attr)
+	uint32_t flags, struct inlay_store_node **ret, struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
 {
 	struct inlay_store_node *n;
 	struct inlay_attr attr;
@@ -262,8 +260,8 @@ static int create_existing(struct inlay_store_node *dir, const struct inlay_cred
 }
 
 int posix_create(struct inlay_store_node *node, const struct inlay_cred *cred, struct inlay_str name, uint32_t flags,
-                 const struct inlay_store_make *make, struct inlay_store_node **ret,
-                 struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_store_file **ret_file,
+	struct inlay_attr *ret_attr)
 {
 	struct posix_node *dir = posix_node(node);
 	char text[INLAY_NAME_MAX + 1];
@@ -282,7 +280,8 @@ int posix_create(struct inlay_store_node *node, const struct inlay_cred *cred, s
 			rc = inlay_identity_enter(cred);
 			if (rc < 0)
 				return rc;
-			fd = posix_open_name(dir, text, host_flags(flags) | O_CREAT | O_EXCL, posix_make_mode(dir, make));
+			fd = posix_open_name(
+				dir, text, host_flags(flags) | O_CREAT | O_EXCL, posix_make_mode(dir, make));
 		}
 		if (fd >= 0)
 			return adopt(dir, fd, cred, flags, ret, ret_file, ret_attr);
@@ -298,8 +297,8 @@ int posix_create(struct inlay_store_node *node, const struct inlay_cred *cred, s
 }
 
 int posix_tmpfile(struct inlay_store_node *node, const struct inlay_cred *cred, uint32_t flags,
-                  const struct inlay_store_make *make, struct inlay_store_node **ret,
-                  struct inlay_store_file **ret_file, struct inlay_attr *ret_attr)
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_store_file **ret_file,
+	struct inlay_attr *ret_attr)
 {
 	struct posix_node *dir = posix_node(node);
 	int rc = flags_check(flags), fd;
@@ -312,6 +311,6 @@ int posix_tmpfile(struct inlay_store_node *node, const struct inlay_cred *cred, 
 	if (rc < 0)
 		return rc;
 	fd = posix_open_name(dir, ".", host_flags(flags) | O_TMPFILE | (flags & INLAY_O_EXCL ? O_EXCL : 0),
-	                     posix_make_mode(dir, make));
+		posix_make_mode(dir, make));
 	return fd < 0 ? fd : adopt(dir, fd, cred, flags, ret, ret_file, ret_attr);
 }

@@ -180,8 +180,8 @@ int posix_id_open(struct posix_store *s, const struct inlay_store_id *id)
 		return errno == EINVAL || errno == ENOENT ? -INLAY_ESTALE : posix_errno();
 	/* Some file systems take generation 0 for any: only the id that we would give out ourselves is one. */
 	if (!handle_get(fd, "", AT_EMPTY_PATH, &again, &mount_id) || again.head.handle_type != h.head.handle_type ||
-	    again.head.handle_bytes != h.head.handle_bytes ||
-	    memcmp(again.head.f_handle, h.head.f_handle, h.head.handle_bytes) != 0) {
+		again.head.handle_bytes != h.head.handle_bytes ||
+		memcmp(again.head.f_handle, h.head.f_handle, h.head.handle_bytes) != 0) {
 		close(fd);
 		return -INLAY_ESTALE;
 	}

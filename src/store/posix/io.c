@@ -13,8 +13,8 @@
 #define COPY_MAX (1u << 30) /* bytes at once: what the kernel takes, and no thread is gone for minutes */
 
 _Static_assert(INLAY_FALLOC_KEEP_SIZE == FALLOC_FL_KEEP_SIZE && INLAY_FALLOC_PUNCH_HOLE == FALLOC_FL_PUNCH_HOLE &&
-	INLAY_FALLOC_COLLAPSE == FALLOC_FL_COLLAPSE_RANGE && INLAY_FALLOC_ZERO == FALLOC_FL_ZERO_RANGE &&
-	INLAY_FALLOC_INSERT == FALLOC_FL_INSERT_RANGE && INLAY_FALLOC_UNSHARE == FALLOC_FL_UNSHARE_RANGE,
+		       INLAY_FALLOC_COLLAPSE == FALLOC_FL_COLLAPSE_RANGE && INLAY_FALLOC_ZERO == FALLOC_FL_ZERO_RANGE &&
+		       INLAY_FALLOC_INSERT == FALLOC_FL_INSERT_RANGE && INLAY_FALLOC_UNSHARE == FALLOC_FL_UNSHARE_RANGE,
 	"modes go to the kernel as they are");
 
 static ssize_t read_some(int fd, void *buf, size_t len, uint64_t off, bool nowait)
@@ -68,8 +68,8 @@ static int write_host_flags(uint32_t flags)
 	return flags & INLAY_WRITE_DATA_SYNC ? RWF_DSYNC : 0;
 }
 
-int64_t posix_write(struct inlay_store_file *file, uint64_t off, const void *buf, size_t len, uint32_t flags,
-                    uint64_t *ret_size)
+int64_t posix_write(
+	struct inlay_store_file *file, uint64_t off, const void *buf, size_t len, uint32_t flags, uint64_t *ret_size)
 {
 	struct posix_file *f = posix_file(file);
 	int host = write_host_flags(flags), rc = change_begin(f, flags & INLAY_WRITE_KILL_PRIV);
@@ -137,8 +137,8 @@ int64_t posix_seek(struct inlay_store_file *f, uint64_t off, uint32_t whence)
 	return found < 0 ? posix_errno() : (int64_t)found;
 }
 
-int64_t posix_copy(struct inlay_store_file *from, uint64_t from_off, struct inlay_store_file *to, uint64_t to_off,
-                   uint64_t len)
+int64_t posix_copy(
+	struct inlay_store_file *from, uint64_t from_off, struct inlay_store_file *to, uint64_t to_off, uint64_t len)
 {
 	struct posix_file *target = posix_file(to);
 	off_t in = (off_t)from_off, out = (off_t)to_off;
@@ -149,8 +149,8 @@ int64_t posix_copy(struct inlay_store_file *from, uint64_t from_off, struct inla
 		return rc;
 	if (from_off > INT64_MAX || to_off > INT64_MAX)
 		return -INLAY_EINVAL;
-	done = TEMP_FAILURE_RETRY(copy_file_range(posix_file(from)->fd, &in, target->fd, &out,
-	                                          len < COPY_MAX ? (size_t)len : COPY_MAX, 0));
+	done = TEMP_FAILURE_RETRY(copy_file_range(
+		posix_file(from)->fd, &in, target->fd, &out, len < COPY_MAX ? (size_t)len : COPY_MAX, 0));
 	if (done >= 0)
 		return done;
 	/* Between file systems, or where there is none: the caller copies by reading and writing. */

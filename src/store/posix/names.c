@@ -14,7 +14,8 @@
 #include <sys/xattr.h>
 
 _Static_assert(INLAY_RENAME_NOREPLACE == RENAME_NOREPLACE && INLAY_RENAME_EXCHANGE == RENAME_EXCHANGE &&
-	INLAY_RENAME_WHITEOUT == RENAME_WHITEOUT, "flags go to the kernel as they are");
+		       INLAY_RENAME_WHITEOUT == RENAME_WHITEOUT,
+	"flags go to the kernel as they are");
 
 /* As whoever the thread is. */
 static int find_name(struct posix_node *dir, const char *name, struct posix_node **ret, struct inlay_attr *ret_attr)
@@ -42,7 +43,7 @@ static int find_name(struct posix_node *dir, const char *name, struct posix_node
 }
 
 int posix_lookup(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                 struct inlay_store_node **ret, struct inlay_attr *ret_attr)
+	struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
 	char text[INLAY_NAME_MAX + 1];
 	struct posix_node *n;
@@ -69,7 +70,7 @@ mode_t posix_make_mode(struct posix_node *dir, const struct inlay_store_make *ma
 
 /* What every call that makes or removes a name starts with. */
 static int change_begin(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                        char text[INLAY_NAME_MAX + 1])
+	char text[INLAY_NAME_MAX + 1])
 {
 	if (posix_readonly(dir->store))
 		return -INLAY_EROFS;
@@ -78,8 +79,8 @@ static int change_begin(struct inlay_store_node *dir, const struct inlay_cred *c
 }
 
 /* After a name was made. host: what the host call returned. */
-static int made(struct posix_node *dir, int host, const char *name, struct inlay_store_node **ret,
-                struct inlay_attr *ret_attr)
+static int made(
+	struct posix_node *dir, int host, const char *name, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
 	struct posix_node *n;
 	int rc;
@@ -93,7 +94,7 @@ static int made(struct posix_node *dir, int host, const char *name, struct inlay
 }
 
 int posix_mkdir(struct inlay_store_node *node, const struct inlay_cred *cred, struct inlay_str name,
-                const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
 	struct posix_node *dir = posix_node(node);
 	char text[INLAY_NAME_MAX + 1];
@@ -105,7 +106,7 @@ int posix_mkdir(struct inlay_store_node *node, const struct inlay_cred *cred, st
 }
 
 int posix_mknod(struct inlay_store_node *node, const struct inlay_cred *cred, struct inlay_str name,
-                const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
 	struct posix_node *dir = posix_node(node);
 	char text[INLAY_NAME_MAX + 1];
@@ -115,11 +116,12 @@ int posix_mknod(struct inlay_store_node *node, const struct inlay_cred *cred, st
 	if (rc < 0)
 		return rc;
 	mode = posix_make_mode(dir, make) | (make->mode & S_IFMT);
-	return made(dir, mknodat(dir->fd, text, mode, makedev(make->rdev_major, make->rdev_minor)), text, ret, ret_attr);
+	rc = mknodat(dir->fd, text, mode, makedev(make->rdev_major, make->rdev_minor));
+	return made(dir, rc, text, ret, ret_attr);
 }
 
 int posix_symlink(struct inlay_store_node *node, const struct inlay_cred *cred, struct inlay_str name,
-                  struct inlay_str target, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
+	struct inlay_str target, struct inlay_store_node **ret, struct inlay_attr *ret_attr)
 {
 	struct posix_node *dir = posix_node(node);
 	char text[INLAY_NAME_MAX + 1], to[INLAY_TARGET_MAX];
@@ -135,7 +137,7 @@ int posix_symlink(struct inlay_store_node *node, const struct inlay_cred *cred, 
 }
 
 int posix_link(struct inlay_store_node *n, struct inlay_store_file *file, struct inlay_store_node *dir,
-               const struct inlay_cred *cred, struct inlay_str name, struct inlay_attr *ret_attr)
+	const struct inlay_cred *cred, struct inlay_str name, struct inlay_attr *ret_attr)
 {
 	char text[INLAY_NAME_MAX + 1], path[POSIX_PATH_MAX];
 	int fd = file ? posix_file(file)->fd : posix_node(n)->fd;
@@ -143,7 +145,7 @@ int posix_link(struct inlay_store_node *n, struct inlay_store_file *file, struct
 
 	if (rc < 0)
 		return rc;
-	/* The path is that of the inode itself, a link's too; AT_EMPTY_PATH would want more rights than the caller has. */
+	/* The path is that of the inode itself, a link's too; AT_EMPTY_PATH wants more rights than the caller has. */
 	if (linkat(AT_FDCWD, posix_path(path, fd), posix_node(dir)->fd, text, AT_SYMLINK_FOLLOW) < 0)
 		return posix_errno();
 	return posix_fd_attr(posix_node(n)->fd, ret_attr);
@@ -179,7 +181,7 @@ int posix_rmdir(struct inlay_store_node *dir, const struct inlay_cred *cred, str
 }
 
 int posix_rename(struct inlay_store_node *from_dir, struct inlay_str from, struct inlay_store_node *to_dir,
-                 struct inlay_str to, uint32_t flags, const struct inlay_cred *cred)
+	struct inlay_str to, uint32_t flags, const struct inlay_cred *cred)
 {
 	struct posix_node *old = posix_node(from_dir), *new = posix_node(to_dir);
 	char from_text[INLAY_NAME_MAX + 1], to_text[INLAY_NAME_MAX + 1];

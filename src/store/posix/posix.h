@@ -185,56 +185,56 @@ void posix_attr(const struct statx *stx, struct inlay_attr *ret);
 int posix_fd_attr(int fd, struct inlay_attr *ret);
 /* True when the kernel won't drop set-id bits for this caller by itself. */
 bool posix_is_privileged(const struct inlay_cred *cred);
-/* Drops set-id bits as a write by an ordinary user does: set-user-id, and set-group-id of what the group may execute. */
+/* Drops set-id bits as a write by an ordinary user does: set-group-id only of what the group may execute. */
 int posix_kill_priv(int fd);
 /* chmod of any descriptor but a link's, as whoever the thread is. */
 int posix_chmod(int fd, mode_t mode);
 
 /* -- the ops -- */
 int posix_lookup(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                 struct inlay_store_node **ret, struct inlay_attr *ret_attr);
+	struct inlay_store_node **ret, struct inlay_attr *ret_attr);
 int posix_getattr(struct inlay_store_node *n, struct inlay_store_file *file, struct inlay_attr *ret_attr);
 int posix_setattr(struct inlay_store_node *n, struct inlay_store_file *file, const struct inlay_cred *cred,
-                  const struct inlay_store_attr_change *change, struct inlay_attr *ret_attr);
+	const struct inlay_store_attr_change *change, struct inlay_attr *ret_attr);
 int posix_access(struct inlay_store_node *n, const struct inlay_cred *cred, uint32_t mask);
 int posix_readlink(struct inlay_store_node *n, char *buf, size_t cap);
 int posix_mkdir(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
 int posix_mknod(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
 int posix_symlink(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name,
-                  struct inlay_str target, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
+	struct inlay_str target, struct inlay_store_node **ret, struct inlay_attr *ret_attr);
 int posix_link(struct inlay_store_node *n, struct inlay_store_file *file, struct inlay_store_node *dir,
-               const struct inlay_cred *cred, struct inlay_str name, struct inlay_attr *ret_attr);
+	const struct inlay_cred *cred, struct inlay_str name, struct inlay_attr *ret_attr);
 int posix_unlink(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name);
 int posix_rmdir(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name);
 int posix_rename(struct inlay_store_node *from_dir, struct inlay_str from, struct inlay_store_node *to_dir,
-                 struct inlay_str to, uint32_t flags, const struct inlay_cred *cred);
-int posix_open(struct inlay_store_node *n, const struct inlay_cred *cred, uint32_t flags,
-               struct inlay_store_file **ret, struct inlay_attr *ret_attr);
+	struct inlay_str to, uint32_t flags, const struct inlay_cred *cred);
+int posix_open(struct inlay_store_node *n, const struct inlay_cred *cred, uint32_t flags, struct inlay_store_file **ret,
+	struct inlay_attr *ret_attr);
 int posix_create(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name, uint32_t flags,
-                 const struct inlay_store_make *make, struct inlay_store_node **ret,
-                 struct inlay_store_file **ret_file, struct inlay_attr *ret_attr);
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_store_file **ret_file,
+	struct inlay_attr *ret_attr);
 int posix_tmpfile(struct inlay_store_node *dir, const struct inlay_cred *cred, uint32_t flags,
-                  const struct inlay_store_make *make, struct inlay_store_node **ret,
-                  struct inlay_store_file **ret_file, struct inlay_attr *ret_attr);
+	const struct inlay_store_make *make, struct inlay_store_node **ret, struct inlay_store_file **ret_file,
+	struct inlay_attr *ret_attr);
 int posix_opendir(struct inlay_store_node *n, const struct inlay_cred *cred, struct inlay_store_file **ret);
 void posix_file_ref(struct inlay_store_file *f);
 void posix_file_unref(struct inlay_store_file *f);
 int64_t posix_read(struct inlay_store_file *f, uint64_t off, void *buf, size_t len, uint32_t flags);
-int64_t posix_write(struct inlay_store_file *f, uint64_t off, const void *buf, size_t len, uint32_t flags,
-                    uint64_t *ret_size);
+int64_t posix_write(
+	struct inlay_store_file *f, uint64_t off, const void *buf, size_t len, uint32_t flags, uint64_t *ret_size);
 int posix_commit(struct inlay_store_file *f, uint32_t flags);
 int posix_fallocate_op(struct inlay_store_file *f, uint64_t off, uint64_t len, uint32_t mode, uint32_t write_flags);
 int64_t posix_seek(struct inlay_store_file *f, uint64_t off, uint32_t whence);
-int64_t posix_copy(struct inlay_store_file *from, uint64_t from_off, struct inlay_store_file *to, uint64_t to_off,
-                   uint64_t len);
+int64_t posix_copy(
+	struct inlay_store_file *from, uint64_t from_off, struct inlay_store_file *to, uint64_t to_off, uint64_t len);
 int posix_readdir(struct inlay_store_file *dir, uint64_t cookie, inlay_store_emit *emit, void *arg);
 int posix_file_fd(struct inlay_store_file *f);
-int64_t posix_getxattr(struct inlay_store_node *n, const struct inlay_cred *cred, const char *name, void *buf,
-                       size_t cap);
+int64_t posix_getxattr(
+	struct inlay_store_node *n, const struct inlay_cred *cred, const char *name, void *buf, size_t cap);
 int posix_setxattr(struct inlay_store_node *n, const struct inlay_cred *cred, const char *name, const void *value,
-                   size_t len, uint32_t flags);
+	size_t len, uint32_t flags);
 int64_t posix_listxattr(struct inlay_store_node *n, const struct inlay_cred *cred, char *buf, size_t cap);
 int posix_removexattr(struct inlay_store_node *n, const struct inlay_cred *cred, const char *name);
 
@@ -244,8 +244,8 @@ mode_t posix_make_mode(struct posix_node *dir, const struct inlay_store_make *ma
 
 /* -- file.c -- */
 /* A file object that owns fd, whatever it returns. references n. */
-int posix_file_new(struct posix_node *n, int fd, const struct inlay_cred *cred, uint32_t flags,
-                   struct posix_file **ret);
+int posix_file_new(
+	struct posix_node *n, int fd, const struct inlay_cred *cred, uint32_t flags, struct posix_file **ret);
 
 /* -- listing.c -- */
 struct posix_listing *posix_listing_new(void); /* NULL: out of memory */

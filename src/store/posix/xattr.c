@@ -9,10 +9,11 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-_Static_assert(INLAY_XATTR_CREATE == (int)XATTR_CREATE && INLAY_XATTR_REPLACE == (int)XATTR_REPLACE, "flags as the kernel's");
+_Static_assert(INLAY_XATTR_CREATE == (int)XATTR_CREATE, "flags go to the kernel as they are");
+_Static_assert(INLAY_XATTR_REPLACE == (int)XATTR_REPLACE, "flags go to the kernel as they are");
 
-int64_t posix_getxattr(struct inlay_store_node *n, const struct inlay_cred *cred, const char *name, void *buf,
-                       size_t cap)
+int64_t posix_getxattr(
+	struct inlay_store_node *n, const struct inlay_cred *cred, const char *name, void *buf, size_t cap)
 {
 	char path[POSIX_PATH_MAX];
 	int rc = inlay_identity_enter(cred);
@@ -25,7 +26,7 @@ int64_t posix_getxattr(struct inlay_store_node *n, const struct inlay_cred *cred
 	return len < 0 ? posix_errno() : len;
 }
 
-/* A caller outside the file's group loses its set-group-id bit with the ACL; the kernel knows unless it was told root. */
+/* The ACL of a caller outside the file's group ends its set-group-id bit; the kernel does it for all but root. */
 static int kill_sgid(struct posix_node *n, const struct inlay_cred *cred)
 {
 	struct statx stx;
@@ -41,7 +42,7 @@ static int kill_sgid(struct posix_node *n, const struct inlay_cred *cred)
 }
 
 int posix_setxattr(struct inlay_store_node *node, const struct inlay_cred *cred, const char *name, const void *value,
-                   size_t len, uint32_t flags)
+	size_t len, uint32_t flags)
 {
 	struct posix_node *n = posix_node(node);
 	char path[POSIX_PATH_MAX];
