@@ -74,7 +74,8 @@ struct server_loop {
 	struct inlay_loop *loop;
 	struct inlay_list peers;
 	struct inlay_timer tick;
-	struct inlay_task start, drain;
+	struct inlay_task start, drain, expire;
+	bool expiring;
 	struct work *spare; /* free list */
 	unsigned spares;
 	uint64_t requests, bytes_in, bytes_out; /* atomic */
