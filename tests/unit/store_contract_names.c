@@ -119,6 +119,20 @@ static void removed_directory_takes_nothing(struct contract *c)
 	IS(c->ops->rename(c->root, INLAY_STR("f"), dir, INLAY_STR("x"), 0, NULL), NOENT);
 }
 
+static void removed_directory_outlives_its_parent(struct contract *c)
+{
+	struct inlay_store_node *dir;
+
+	OK(sc_mkdir(c, NULL, "d", 0755));
+	OK(sc_mkdir(c, NULL, "d/e", 0755));
+	OK(sc_mkdir(c, NULL, "x", 0755));
+	dir = sc_node(c, "d/e");
+	OK(sc_rmdir(c, NULL, "d/e"));
+	OK(sc_rmdir(c, NULL, "d"));
+	IS(c->ops->rename(c->root, INLAY_STR("x"), dir, INLAY_STR("y"), 0, NULL), NOENT);
+	assert_true(sc_exists(c, "x"));
+}
+
 static void unlink_removes(struct contract *c)
 {
 	sc_put(c, "f", "");
@@ -639,6 +653,7 @@ const struct contract_case contract_name_cases[] = {
 	CONTRACT_CASE(rmdir_removes),
 	CONTRACT_CASE(rmdir_refuses),
 	CONTRACT_CASE(removed_directory_takes_nothing),
+	CONTRACT_CASE(removed_directory_outlives_its_parent),
 	CONTRACT_CASE(unlink_removes),
 	CONTRACT_CASE(unlink_refuses),
 	CONTRACT_CASE(unlinked_file_lives_while_open),

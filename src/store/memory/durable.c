@@ -216,6 +216,7 @@ static void forget_live(struct memory_inode *inode)
 	inode->live.attr.change = ++s->changes;
 	inode->live.attr.nlink = 0;
 	inode->linkable = false;
+	inode->parent = inode == s->root ? inode : NULL;
 	inlay_list_remove(&inode->ties);
 	memory_dir_clear(inode);
 }

@@ -99,7 +99,7 @@ struct memory_inode {
 	struct memory_state live, durable;
 
 	/* Directories only. */
-	struct memory_inode *parent; /* live; not referenced: a parent is not empty, so it lives */
+	struct memory_inode *parent; /* live; NULL once removed. Not referenced: a parent is not empty, so it lives */
 	struct memory_dir dir;
 	struct memory_entry **kept; /* durable entries, in the order of cookies */
 	size_t kept_count;

@@ -232,6 +232,7 @@ void memory_unlinked(struct memory_inode *dir, struct memory_inode *victim)
 {
 	if (memory_is(victim, MEMORY_S_IFDIR)) {
 		victim->live.attr.nlink = 0;
+		victim->parent = NULL; /* may die before a victim that is held */
 		dir->live.attr.nlink--;
 	} else {
 		victim->live.attr.nlink--;
