@@ -1,0 +1,452 @@
+/*
+ * The server over socket pairs, with frames made by hand: handshake, slots, replay, resumption, hostile bytes, leases.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server_support.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct inlay_crew *crew;
+static struct inlay_server *server;
+
+static void setup(uint32_t lease_ms)
+{
+	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
+	assert_int_equal(inlay_crew_new(&(struct inlay_crew_config){.loops = 2, .spares_max = 4}, &crew), 0);
+	server = make_server(crew, lease_ms);
+	add_export(server, "data", false);
+	assert_int_equal(inlay_crew_start(crew), 0);
+}
+
+static void teardown(void)
+{
+	inlay_crew_stop(crew);
+	inlay_server_free(server);
+	inlay_crew_free(crew);
+}
+
+/* ---- a client by hand ---- */
+
+struct hand {
+	int fd;
+	uint32_t lane;
+	struct inlay_hello_rep hello;
+	struct inlay_frame f;
+	uint8_t in[INLAY_FRAME_HEADER + 65536];
+	uint8_t out[INLAY_FRAME_HEADER + 65536];
+};
+
+static void hand_open(struct hand *h)
+{
+	int fds[2];
+
+	memset(h, 0, sizeof(*h));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+	h->fd = fds[0];
+	inlay_server_accept(server, fds[1], "pair");
+}
+
+static void hand_send(struct hand *h, const struct inlay_frame *f, const void *body, const void *data)
+{
+	size_t data_len = f->size - INLAY_FRAME_HEADER - f->body;
+
+	inlay_frame_put(h->out, f);
+	if (f->body)
+		memcpy(h->out + INLAY_FRAME_HEADER, body, f->body);
+	if (data_len)
+		memcpy(h->out + INLAY_FRAME_HEADER + f->body, data, data_len);
+	assert_true(send(h->fd, h->out, f->size, MSG_NOSIGNAL) >= 0 || errno == EPIPE || errno == ECONNRESET);
+}
+
+static bool hand_read(struct hand *h, void *p, size_t len)
+{
+	for (size_t n = 0; n < len;) {
+		struct pollfd pfd = {h->fd, POLLIN, 0};
+		ssize_t r;
+
+		assert_int_equal(poll(&pfd, 1, 10000), 1);
+		r = read(h->fd, (uint8_t *)p + n, len - n);
+		if (r <= 0)
+			return false;
+		n += (size_t)r;
+	}
+	return true;
+}
+
+/* False: the server has closed. */
+static bool hand_receive(struct hand *h)
+{
+	if (!hand_read(h, h->in, INLAY_FRAME_HEADER))
+		return false;
+	assert_int_equal(inlay_frame_parse(h->in, INLAY_FRAME_HEADER, 1u << INLAY_FRAME_REPLY | 1u << INLAY_FRAME_EVENT,
+		&h->f), 1);
+	assert_true(h->f.size <= sizeof(h->in));
+	return hand_read(h, h->in + INLAY_FRAME_HEADER, h->f.size - INLAY_FRAME_HEADER);
+}
+
+/* What is not set is made valid. */
+static int hello(struct hand *h, struct inlay_hello_req m)
+{
+	uint8_t body[1024];
+	struct inlay_writer w = inlay_writer(body, sizeof(body));
+	struct inlay_reader r;
+	uint32_t len;
+
+	m.version_min = m.version_min ? m.version_min : 1;
+	m.version_max = m.version_max ? m.version_max : 1;
+	m.slots = 8;
+	m.max_data = INLAY_DATA_MAX;
+	m.client.bytes[1] = 9;
+	m.export = m.export.p ? m.export : INLAY_STR("data");
+	m.host = INLAY_STR("unit test");
+	inlay_put_hello_req(&w, &m);
+	len = (uint32_t)inlay_writer_len(&w);
+	hand_send(h, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + len, .type = INLAY_HELLO,
+		.kind = INLAY_FRAME_REQUEST, .slot = INLAY_NO_SLOT, .seq = 1, .body = len}, body, NULL);
+	if (!hand_receive(h))
+		return -INLAY_ECONNRESET;
+	assert_int_equal(h->f.type, INLAY_HELLO);
+	assert_int_equal(h->f.slot, INLAY_NO_SLOT);
+	if (h->f.status)
+		return -(int)h->f.status;
+	r = inlay_reader(h->in + INLAY_FRAME_HEADER, h->f.body);
+	assert_int_equal(inlay_get_hello_rep(&r, &h->hello), 0);
+	return 0;
+}
+
+/* Sends one request of a message and receives; the status. */
+#define ASK(h, slot_, seq_, flags_, NAME, lower, ...) \
+	__extension__({ \
+		uint8_t ask_body[1024]; \
+		struct inlay_writer ask_w = inlay_writer(ask_body, sizeof(ask_body)); \
+\
+		inlay_put_##lower##_req(&ask_w, &(struct inlay_##lower##_req){__VA_ARGS__}); \
+		ask(h, slot_, seq_, flags_, INLAY_##NAME, ask_body, (uint32_t)inlay_writer_len(&ask_w)); \
+	})
+
+static void put(struct hand *h, uint32_t slot, uint64_t seq, uint8_t flags, uint16_t type, const void *body, uint32_t len)
+{
+	hand_send(h, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + len, .type = type, .kind = INLAY_FRAME_REQUEST,
+		.flags = flags, .slot = slot, .seq = seq, .body = len}, body, NULL);
+}
+
+static int ask(struct hand *h, uint32_t slot, uint64_t seq, uint8_t flags, uint16_t type, const void *body, uint32_t len)
+{
+	put(h, slot, seq, flags, type, body, len);
+	if (!hand_receive(h))
+		return -INLAY_ECONNRESET;
+	assert_int_equal(h->f.slot, slot);
+	assert_int_equal(h->f.seq, seq);
+	assert_int_equal(h->f.kind, INLAY_FRAME_REPLY);
+	return -(int)h->f.status;
+}
+
+#define READ_REPLY(h, lower, ret) \
+	do { \
+		struct inlay_reader reply_r = inlay_reader((h)->in + INLAY_FRAME_HEADER, (h)->f.body); \
+\
+		assert_int_equal(inlay_get_##lower##_rep(&reply_r, (ret)), 0); \
+	} while (0)
+
+static bool is_closed(struct hand *h)
+{
+	return !hand_receive(h);
+}
+
+/* Waits for a count of the server to become what is expected. */
+static void await(size_t field, uint32_t want)
+{
+	struct inlay_server_counts counts;
+
+	for (int i = 0; i < 1000; i++) {
+		inlay_server_counts(server, &counts);
+		if (*(uint32_t *)(void *)((char *)&counts + field) == want)
+			return;
+		usleep(5000);
+	}
+	assert_int_equal(*(uint32_t *)(void *)((char *)&counts + field), want);
+}
+#define AWAIT(field, want) await(offsetof(struct inlay_server_counts, field), want)
+
+static void handshake_says_what_is_wrong(void **state)
+{
+	struct hand h;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.version_min = 2, .version_max = 2}), -INLAY_EVERSION);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.export = INLAY_STR("none")}), -INLAY_ENOEXPORT);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.session = {{1}}}), -INLAY_ENOSESSION);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.flags = 1}), -INLAY_EINVAL);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 1}), -INLAY_EINVAL);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = INLAY_LANES_MAX}), -INLAY_EINVAL);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(h.hello.slots, 8);
+	assert_int_equal(h.hello.resumed, 0);
+	assert_int_equal(h.hello.lease_ms, INLAY_LEASE_MS);
+	assert_int_equal(ASK(&h, 0, 1, 0, GETATTR, getattr, .node = h.hello.root), 0);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), -INLAY_ECONNRESET); /* twice on one connection */
+	close(h.fd);
+	hand_open(&h);
+	put(&h, 0, 1, 0, INLAY_PING, NULL, 0); /* before HELLO */
+	assert_true(is_closed(&h));
+	close(h.fd);
+	teardown();
+}
+
+static void wrong_slots_end_the_session(void **state)
+{
+	const struct { uint32_t slot; uint64_t seq; } wrong[] = {{8, 1}, {INLAY_NO_SLOT, 1}, {0, 0}, {0, 2}};
+	struct hand h;
+
+	(void)state;
+	setup(0);
+	for (size_t i = 0; i < 4; i++) {
+		hand_open(&h);
+		assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+		put(&h, wrong[i].slot, wrong[i].seq, 0, INLAY_PING, NULL, 0);
+		assert_true(is_closed(&h));
+		close(h.fd);
+	}
+	AWAIT(sessions, 0);
+	teardown();
+}
+
+static void a_replay_is_answered_not_done_again(void **state)
+{
+	struct hand h, again;
+	struct inlay_create_rep first, second;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+#define CREATE_IT(h, seq, flag) ASK(h, 3, seq, flag, CREATE, create, .dir = (h)->hello.root, .name = INLAY_STR("f"), \
+	.flags = INLAY_O_RDWR | INLAY_O_EXCL, .mode = 0600)
+	assert_int_equal(CREATE_IT(&h, 1, 0), 0);
+	READ_REPLY(&h, create, &first);
+	/* the connection is lost, and with it, for all the client knows, the reply */
+	hand_open(&again);
+	assert_int_equal(hello(&again, (struct inlay_hello_req){.session = h.hello.session}), 0);
+	assert_int_equal(again.hello.resumed, 1);
+	assert_int_equal(CREATE_IT(&again, 1, INLAY_FRAME_REPLAY), 0);
+	READ_REPLY(&again, create, &second);
+	assert_memory_equal(&first, &second, sizeof(first));
+	assert_int_equal(CREATE_IT(&again, 2, 0), -INLAY_EEXIST); /* the twin: not a replay */
+	assert_true(is_closed(&h)); /* the old connection was replaced */
+	AWAIT(conns, 1);
+	AWAIT(handles, 1);
+	assert_int_equal(ASK(&again, 0, 1, 0, CLOSE, close, .handle = first.handle), 0);
+	close(h.fd);
+	close(again.fd);
+	teardown();
+}
+
+static void a_session_is_its_clients_own(void **state)
+{
+	struct hand h, thief, lane;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	hand_open(&thief);
+	assert_int_equal(hello(&thief, (struct inlay_hello_req){.client = {{8}}, .session = h.hello.session}),
+		-INLAY_ENOSESSION);
+	hand_open(&lane);
+	assert_int_equal(hello(&lane, (struct inlay_hello_req){.session = h.hello.session, .lane = 5}), 0);
+	assert_int_equal(lane.hello.resumed, 0);
+	assert_int_equal(ASK(&lane, 0, 1, 0, PING, ping, ), 0);
+	assert_int_equal(ASK(&h, 0, 1, 0, PING, ping, ), 0);
+	AWAIT(sessions, 1);
+	assert_int_equal(ASK(&lane, 0, 2, 0, BYE, bye, ), 0);
+	assert_true(is_closed(&lane));
+	assert_true(is_closed(&h));
+	AWAIT(sessions, 0);
+	close(h.fd);
+	close(thief.fd);
+	close(lane.fd);
+	teardown();
+}
+
+static void silence_costs_the_session(void **state)
+{
+	struct hand h, back;
+
+	(void)state;
+	setup(100);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(ASK(&h, 0, 1, 0, CREATE, create, .dir = h.hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	AWAIT(handles, 1);
+	close(h.fd);
+	AWAIT(conns, 0);
+	AWAIT(sessions, 0); /* after the lease */
+	AWAIT(handles, 0);
+	hand_open(&back);
+	assert_int_equal(hello(&back, (struct inlay_hello_req){.session = h.hello.session}), -INLAY_ENOSESSION);
+	assert_int_equal(hello(&back, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_true(is_closed(&back)); /* connected, but silent */
+	close(back.fd);
+	teardown();
+}
+
+static uint64_t seed = 3;
+
+static uint32_t rnd(void)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(seed >> 33);
+}
+
+static void hostile_frames_end_only_their_session(void **state)
+{
+	static struct hand good, bad;
+	static uint8_t junk[4096];
+	uint64_t seq = 0;
+
+	(void)state;
+	setup(0);
+	hand_open(&good);
+	assert_int_equal(hello(&good, (struct inlay_hello_req){.lane = 0}), 0);
+	for (unsigned type = 0; type < INLAY_MESSAGE_TOP + 2; type++) {
+		for (unsigned i = 0; i < 6; i++) {
+			uint32_t body = 8 * (rnd() % 64), data = rnd() % 3 ? 0 : rnd() % 1000;
+
+			for (size_t k = 0; k < sizeof(junk); k++)
+				junk[k] = (uint8_t)rnd();
+			hand_open(&bad);
+			assert_int_equal(hello(&bad, (struct inlay_hello_req){.lane = 0}), 0);
+			hand_send(&bad, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + body + data, .type = (uint16_t)type,
+				.kind = (uint8_t)(i == 5 ? rnd() : INLAY_FRAME_REQUEST), .slot = 0, .seq = 1, .body = body},
+				junk, junk);
+			shutdown(bad.fd, SHUT_WR);
+			while (hand_receive(&bad))
+				;
+			close(bad.fd);
+		}
+	}
+	assert_int_equal(ASK(&good, 0, ++seq, 0, GETATTR, getattr, .node = good.hello.root), 0);
+	close(good.fd);
+	teardown();
+}
+
+static void reads_and_writes_of_every_size(void **state)
+{
+	static struct hand h;
+	static uint8_t data[60000];
+	struct inlay_create_rep f;
+	struct inlay_read_rep r;
+	uint8_t body[64];
+	uint64_t seq = 1;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(ASK(&h, 0, seq, 0, CREATE, create, .dir = h.hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	READ_REPLY(&h, create, &f);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)rnd();
+	for (uint32_t len = 1; len <= sizeof(data); len = len * 3 + 1) {
+		struct inlay_writer w = inlay_writer(body, sizeof(body));
+
+		inlay_put_write_req(&w, &(struct inlay_write_req){.handle = f.handle, .off = 7});
+		hand_send(&h, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 24 + len, .type = INLAY_WRITE,
+			.kind = INLAY_FRAME_REQUEST, .slot = 0, .seq = ++seq, .body = 24}, body, data);
+		assert_true(hand_receive(&h));
+		assert_int_equal(h.f.status, 0);
+		assert_int_equal(ASK(&h, 0, ++seq, 0, READ, read, .handle = f.handle, .off = 7, .len = len), 0);
+		READ_REPLY(&h, read, &r);
+		assert_int_equal(inlay_frame_data_len(&h.f), len);
+		assert_memory_equal(h.in + INLAY_FRAME_HEADER + h.f.body, data, len);
+	}
+	assert_int_equal(ASK(&h, 0, ++seq, 0, READ, read, .handle = 12345, .len = 1), -INLAY_EBADF);
+	close(h.fd);
+	teardown();
+}
+
+static void waiters_are_told(void **state)
+{
+	struct hand a, b;
+	struct inlay_create_rep fa, fb;
+	struct inlay_event_lock_req event;
+	struct inlay_reader r;
+
+	(void)state;
+	setup(0);
+	hand_open(&a);
+	hand_open(&b);
+	assert_int_equal(hello(&a, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(hello(&b, (struct inlay_hello_req){.client = {{7}}}), 0);
+	assert_int_equal(ASK(&a, 0, 1, 0, CREATE, create, .dir = a.hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	READ_REPLY(&a, create, &fa);
+	assert_int_equal(ASK(&b, 0, 1, 0, CREATE, create, .dir = b.hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	READ_REPLY(&b, create, &fb);
+	assert_int_equal(ASK(&a, 0, 2, 0, LOCK, lock, .handle = fa.handle, .owner = 1, .end = 9, .type = 1), 0);
+	assert_int_equal(ASK(&b, 0, 2, 0, LOCK, lock, .handle = fb.handle, .owner = 1, .end = 9, .type = 1), -INLAY_EAGAIN);
+	assert_int_equal(ASK(&b, 0, 3, 0, LOCK, lock, .handle = fb.handle, .owner = 1, .end = 9, .type = 1,
+		.flags = INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(ASK(&a, 0, 3, 0, BYE, bye, ), 0);
+	assert_true(hand_receive(&b));
+	assert_int_equal(b.f.kind, INLAY_FRAME_EVENT);
+	r = inlay_reader(b.in + INLAY_FRAME_HEADER, b.f.body);
+	assert_int_equal(inlay_get_event_lock_req(&r, &event), 0);
+	assert_int_equal(event.handle, fb.handle);
+	assert_int_equal(event.owner, 1);
+	assert_int_equal(ASK(&b, 0, 4, 0, LOCK, lock, .handle = fb.handle, .owner = 1, .end = 9, .type = 1), 0);
+	close(a.fd);
+	close(b.fd);
+	teardown();
+}
+
+static void a_drained_server_says_no_more(void **state)
+{
+	struct hand h, late;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	inlay_server_drain(server);
+	assert_true(is_closed(&h));
+	hand_open(&late);
+	assert_true(is_closed(&late));
+	AWAIT(conns, 0);
+	close(h.fd);
+	close(late.fd);
+	teardown();
+}
+
+static void a_removed_export_ends_its_sessions(void **state)
+{
+	struct hand h;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(inlay_server_export_remove(server, "data"), 0);
+	assert_true(is_closed(&h));
+	close(h.fd);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), -INLAY_ENOEXPORT);
+	add_export(server, "data", false);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	close(h.fd);
+	teardown();
+}
+
+RUN_TESTS(cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
+	cmocka_unit_test(a_replay_is_answered_not_done_again), cmocka_unit_test(a_session_is_its_clients_own),
+	cmocka_unit_test(silence_costs_the_session), cmocka_unit_test(hostile_frames_end_only_their_session),
+	cmocka_unit_test(reads_and_writes_of_every_size), cmocka_unit_test(waiters_are_told),
+	cmocka_unit_test(a_drained_server_says_no_more), cmocka_unit_test(a_removed_export_ends_its_sessions))
