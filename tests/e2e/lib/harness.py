@@ -296,6 +296,13 @@ class Test:
         self.must("mount", *args)
         self.undo.append(lambda: self.run("umount", args[-1]) if is_mounted(args[-1]) else None)
 
+    def named_user(self):
+        """Gives USER_UID a name, within this test; some programs want one. Returns it."""
+        self.need_root("a user with a name")
+        lines = open("/etc/passwd").read() + f"tester:x:{USER_UID}:{USER_UID}::{self.tmp}:/bin/sh\n"
+        self.mount("--bind", self.file(self.path("passwd"), lines), "/etc/passwd")
+        return "tester"
+
     # -- the product --
 
     def server(self, exports=None, **options):
@@ -380,6 +387,7 @@ class Test:
             except Exception as e:
                 problems.append(f"{what}: {e}")
 
+        os.closerange(3, 65536)  # what the test still has open would keep the directory busy
         for action in reversed(self.undo):
             attempt("clean-up", action)
         for a in self.attachments:
