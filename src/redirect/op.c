@@ -430,3 +430,17 @@ void inlay_stats_add(struct inlay_redirect *r, unsigned lane, unsigned kind, enu
 	}
 	inlay_hist_add(h, latency_ns);
 }
+
+void inlay_stats_sum(const struct inlay_stats *s, unsigned kind, uint64_t count[INLAY_SIDES], uint64_t errors[INLAY_SIDES],
+                     uint64_t bytes[INLAY_SIDES], struct inlay_hist latency[INLAY_SIDES])
+{
+	for (int side = 0; side < INLAY_SIDES; side++) {
+		const struct inlay_hist *h = atomic_load_explicit(&s->latency[kind][side], memory_order_acquire);
+
+		count[side] += s->count[kind][side];
+		errors[side] += s->errors[kind][side];
+		bytes[side] += s->bytes[kind][side];
+		if (h)
+			inlay_hist_merge(&latency[side], h);
+	}
+}

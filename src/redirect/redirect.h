@@ -29,6 +29,8 @@ struct inlay_side_port {
 	void (*submit)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
 	/* Gives up a call that can still be given up (the lane is down, or it was never sent); it then ends. NULL: can't. */
 	void (*cancel)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
+	/* Whether completions of this port are running up the stack: another port must not lose the loop under them. */
+	bool (*is_nested)(struct inlay_side_port *port, unsigned lane);
 	bool present;       /* false: nothing exists on this side */
 	bool wants_forget;  /* it pins nodes until they are forgotten */
 	uint32_t max_data;  /* payload bytes of one READ or WRITE */
@@ -226,5 +228,9 @@ const struct inlay_rule *inlay_redirect_rule(struct inlay_redirect *r, const cha
 /* Adds one finished operation to the lane's counters. */
 void inlay_stats_add(struct inlay_redirect *r, unsigned lane, unsigned kind, enum inlay_side side, bool failed,
                      uint64_t bytes, uint64_t latency_ns);
+
+/* Adds a lane's counters of one message to the arrays, each by side. Any thread: a picture of the moment. */
+void inlay_stats_sum(const struct inlay_stats *s, unsigned kind, uint64_t count[INLAY_SIDES], uint64_t errors[INLAY_SIDES],
+                     uint64_t bytes[INLAY_SIDES], struct inlay_hist latency[INLAY_SIDES]);
 
 #endif

@@ -38,7 +38,6 @@ struct inlay_fuse {
 	_Atomic bool over;
 	_Atomic bool passthrough;
 	char passthrough_why[128];
-	unsigned connection;         /* number under /sys/fs/fuse/connections, 0 if unknown */
 	pthread_mutex_t lock;        /* of all below, and of every node's backing_id and backing_users */
 	uint64_t early[INLAY_FUSE_EARLY]; /* uniques interrupted before they were seen */
 	unsigned early_at;

@@ -33,6 +33,7 @@ struct inlay_fuse_config {
 	struct inlay_redirect *redirect;
 	struct inlay_crew *crew;       /* as many loops as redirect has lanes */
 	bool readonly;
+	unsigned connection;           /* the mount's device minor number, 0 if unknown: for abort */
 	/* A descriptor (the caller's to close) of a local open handle, for passthrough; NULL or a status: not offered. */
 	int (*local_fd)(void *arg, uint64_t handle);
 	void (*over)(void *arg);       /* the mount is gone; any loop's thread, once */
@@ -50,6 +51,8 @@ void inlay_fuse_free(struct inlay_fuse *f);
 /* Fails everything the kernel has under way: for a forced detach. Any thread. */
 void inlay_fuse_abort(struct inlay_fuse *f);
 
+/* The kernel has let go of the mount. Any thread. */
+bool inlay_fuse_is_over(const struct inlay_fuse *f);
 bool inlay_fuse_passthrough(const struct inlay_fuse *f);
 /* Why local files don't pass through the kernel alone, "" when they do. */
 const char *inlay_fuse_passthrough_why(const struct inlay_fuse *f);

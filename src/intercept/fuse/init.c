@@ -150,13 +150,18 @@ void inlay_fuse_abort(struct inlay_fuse *f)
 	char path[64];
 	int fd;
 
-	if (!f->connection)
+	if (!f->config.connection)
 		return;
-	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u/abort", f->connection);
+	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u/abort", f->config.connection);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return; /* sysfs without fusectl, or not root: a lazy unmount must do */
 	if (write(fd, "1", 1) != 1)
 		inlay_debug("%s: %s", path, strerror(errno));
 	close(fd);
+}
+
+bool inlay_fuse_is_over(const struct inlay_fuse *f)
+{
+	return atomic_load(&((struct inlay_fuse *)(uintptr_t)f)->over);
 }

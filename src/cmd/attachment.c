@@ -1,0 +1,384 @@
+/*
+ * An attachment: sides, redirector and filter put together, and what people ask about it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cmd/attachment.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "cmd/link.h"
+#include "cmd/local_side.h"
+#include "cmd/mounts.h"
+#include "cmd/peer.h"
+#include "cmd/pictures.h"
+#include "intercept/fuse/fuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOOPS_MOST 4u
+#define SPARES 64u
+#define SPIN_US 50u
+
+struct inlay_attachment {
+	char source[512], dir[4096];
+	bool readonly;
+	struct inlay_crew *crew;
+	struct inlay_redirect redirect;
+	struct inlay_link *link;
+	struct inlay_local_side *local;
+	struct inlay_fuse *fuse;
+	int dir_fd;       /* the underlying directory */
+	int over_fd;
+	bool mounted;
+	bool running;     /* the crew */
+	uint64_t start_ms;
+};
+
+static void over(void *arg)
+{
+	struct inlay_attachment *a = arg;
+
+	if (eventfd_write(a->over_fd, 1) < 0)
+		inlay_error("eventfd: %s", strerror(errno));
+}
+
+static int local_fd(void *arg, uint64_t handle)
+{
+	return inlay_local_side_fd(((struct inlay_attachment *)arg)->local, handle);
+}
+
+/* ---- opening ---- */
+
+static int make_crew(struct inlay_attachment *a, unsigned connections)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct inlay_crew_config config = {.loops = connections, .spares_max = SPARES, .spin_us = SPIN_US};
+
+	if (config.loops == 0)
+		config.loops = cores < 1 ? 1 : cores < (long)LOOPS_MOST ? (unsigned)cores : LOOPS_MOST;
+	if (config.loops > INLAY_LANES_MAX)
+		config.loops = INLAY_LANES_MAX;
+	return inlay_crew_new(&config, &a->crew);
+}
+
+static int add_rules(struct inlay_attachment *a, const struct inlay_attachment_config *config, char *why, size_t why_len)
+{
+	const char *problem;
+
+	a->redirect.judge = inlay_judge_new();
+	if (!a->redirect.judge)
+		return -INLAY_ENOMEM;
+	for (const char *const *rule = config->rules; rule && *rule; rule++) {
+		int err = inlay_judge_add(a->redirect.judge, *rule, &problem);
+
+		if (err < 0) {
+			snprintf(why, why_len, "bad rule: %s: %s", *rule, problem);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Suggestions come after the user's own rules; one that makes no sense is left out and said. */
+static void add_server_rules(struct inlay_attachment *a)
+{
+	char *rules = strdup(inlay_link_client(a->link)->rules), *cursor = rules, *line;
+	const char *problem;
+
+	while ((line = strsep(&cursor, "\n")) != NULL)
+		if (*line && inlay_judge_add(a->redirect.judge, line, &problem) < 0)
+			inlay_warning("the server suggests a bad rule: %s: %s", line, problem);
+	free(rules);
+}
+
+static int open_sides(struct inlay_attachment *a, const struct inlay_attachment_config *config, char *why, size_t why_len)
+{
+	struct inlay_link_config link = {.addr = config->remote.addr, .export_name = config->remote.export_name,
+	                                 .insecure = config->insecure, .timeout_ms = config->timeout_ms, .crew = a->crew,
+	                                 .redirect = &a->redirect};
+	char name[200] = "", host[256];
+	int err;
+
+	(void)gethostname(name, sizeof name - 1);
+	snprintf(host, sizeof host, "%s (inlay %s, pid %d)", name, INLAY_VERSION, (int)getpid());
+	link.host = host;
+	err = inlay_link_open(&link, why, why_len, &a->link);
+	if (err < 0)
+		return err;
+	a->dir_fd = open(config->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (a->dir_fd < 0) {
+		err = inlay_status_from_errno(errno);
+		snprintf(why, why_len, "%s: %s: choose a directory that you may read", config->dir, inlay_status_text(err));
+		return err;
+	}
+	err = inlay_local_side_open(a->dir_fd, config->readonly, a->crew, &a->redirect, &a->local);
+	if (err < 0)
+		snprintf(why, why_len, "%s: the local side does not open: %s", config->dir, inlay_status_text(err));
+	return err;
+}
+
+static int join_sides(struct inlay_attachment *a)
+{
+	const struct inlay_node_id *roots[INLAY_SIDES] = {
+		[INLAY_LOCAL] = inlay_local_side_root(a->local),
+		[INLAY_REMOTE] = &inlay_link_client(a->link)->root,
+	};
+	struct inlay_hash_key seed;
+
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return inlay_status_from_errno(errno);
+	a->redirect.port[INLAY_LOCAL] = inlay_local_side_port(a->local);
+	a->redirect.port[INLAY_REMOTE] = inlay_link_port(a->link);
+	a->redirect.repost = inlay_fuse_repost;
+	return inlay_nodes_new(&seed, roots, &a->redirect.nodes);
+}
+
+/* The number by which the kernel lists this connection: the device's minor number. */
+static unsigned connection_number(const char *dir)
+{
+	const struct inlay_mount *m;
+	struct inlay_mounts mounts;
+	unsigned number = 0;
+
+	if (inlay_mounts_read("self", &mounts) < 0)
+		return 0;
+	m = inlay_mounts_at(&mounts, dir);
+	if (m && inlay_mount_is_ours(m))
+		number = m->minor;
+	inlay_mounts_free(&mounts);
+	return number;
+}
+
+static int open_filter(struct inlay_attachment *a, const struct inlay_attachment_config *config, char *why, size_t why_len)
+{
+	struct inlay_fuse_mount_options mount = {.dir = a->dir, .source = a->source, .readonly = config->readonly,
+	                                         .allow_other = config->allow_other || geteuid() == 0};
+	struct inlay_fuse_config fuse = {.redirect = &a->redirect, .crew = a->crew, .readonly = config->readonly,
+	                                 .local_fd = local_fd, .over = over, .arg = a};
+	int fd = inlay_fuse_mount(&mount, why, why_len), err;
+
+	if (fd < 0)
+		return fd;
+	a->mounted = true;
+	fuse.connection = connection_number(a->dir);
+	err = inlay_fuse_new(&fuse, fd, &a->fuse);
+	if (err < 0)
+		snprintf(why, why_len, "%s: the kernel's FUSE does not get along: %s: Linux 5.4 or newer is needed", a->dir,
+		         inlay_status_text(err));
+	return err;
+}
+
+int inlay_attachment_open(const struct inlay_attachment_config *config, char *why, size_t why_len,
+                          struct inlay_attachment **ret)
+{
+	struct inlay_attachment *a = calloc(1, sizeof *a);
+	int err = -INLAY_ENOMEM;
+
+	snprintf(why, why_len, "out of memory");
+	if (!a)
+		return err;
+	snprintf(a->source, sizeof a->source, "%s", config->source);
+	snprintf(a->dir, sizeof a->dir, "%s", config->dir);
+	a->readonly = config->readonly;
+	a->dir_fd = -1;
+	a->start_ms = inlay_clock_ms();
+	a->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (a->over_fd >= 0 && make_crew(a, config->connections) == 0)
+		err = inlay_redirect_init(&a->redirect, inlay_crew_loops(a->crew));
+	a->redirect.readonly = config->readonly;
+	if (err == 0)
+		err = add_rules(a, config, why, why_len);
+	if (err == 0)
+		err = open_sides(a, config, why, why_len);
+	if (err == 0 && config->server_rules)
+		add_server_rules(a);
+	if (err == 0)
+		err = join_sides(a);
+	if (err == 0)
+		err = open_filter(a, config, why, why_len);
+	if (err < 0) {
+		inlay_attachment_close(a);
+		return err;
+	}
+	*ret = a;
+	return 0;
+}
+
+int inlay_attachment_start(struct inlay_attachment *a)
+{
+	int err = inlay_fuse_start(a->fuse);
+
+	if (err < 0)
+		return err;
+	inlay_link_start(a->link);
+	err = inlay_crew_start(a->crew);
+	a->running = err == 0;
+	return err;
+}
+
+int inlay_attachment_over_fd(const struct inlay_attachment *a)
+{
+	return a->over_fd;
+}
+
+void inlay_attachment_close(struct inlay_attachment *a)
+{
+	if (!a)
+		return;
+	/* Lazily: whoever still stands in it must not keep us. The kernel's last requests then fail, as they must. */
+	if (a->mounted && !(a->fuse && inlay_fuse_is_over(a->fuse)))
+		(void)inlay_fuse_unmount(a->dir, true);
+	if (a->running)
+		inlay_crew_stop(a->crew);
+	inlay_fuse_free(a->fuse);
+	inlay_link_free(a->link);
+	inlay_redirect_done(&a->redirect);
+	inlay_local_side_free(a->local);
+	if (a->crew)
+		inlay_crew_free(a->crew);
+	if (a->dir_fd >= 0)
+		close(a->dir_fd);
+	if (a->over_fd >= 0)
+		close(a->over_fd);
+	free(a);
+}
+
+int inlay_attachment_detach(struct inlay_attachment *a, bool force)
+{
+	if (!force)
+		return inlay_fuse_unmount(a->dir, false);
+	inlay_fuse_abort(a->fuse);
+	(void)inlay_fuse_unmount(a->dir, true);
+	return 0;
+}
+
+/* ---- for people ---- */
+
+static void fill_health(struct inlay_attachment_status *s, const struct inlay_pictures *p)
+{
+	unsigned dead = 0;
+
+	for (unsigned i = 0; i < p->lanes; i++) {
+		const struct inlay_lane_picture *lane = &p->lane[i].lane;
+		uint64_t since_ms = (p->lane[i].now_ns - lane->since_ns) / 1000000u;
+
+		s->connected += lane->state == INLAY_LANE_OPEN;
+		dead += lane->state == INLAY_LANE_DEAD;
+		s->outstanding += lane->outstanding;
+		s->waiting += lane->waiting;
+		s->reconnects += lane->reconnects;
+		if (i == 0 || since_ms < s->health_since_ms)
+			s->health_since_ms = since_ms;
+	}
+	s->connections = p->lanes;
+	snprintf(s->health, sizeof s->health, "%s", dead ? "dead" : s->connected == p->lanes ? "healthy" : "reconnecting");
+}
+
+/* Counters are summed over lanes; messages that never happened are left out. */
+static int fill_ops(struct inlay_attachment *a, struct inlay_attachment_status *s)
+{
+	s->op = calloc(INLAY_MESSAGE_TOP, sizeof *s->op);
+	if (!s->op)
+		return -INLAY_ENOMEM;
+	for (unsigned kind = 0; kind < INLAY_MESSAGE_TOP; kind++) {
+		struct inlay_op_stat *op = &s->op[s->ops];
+
+		for (unsigned i = 0; i < a->redirect.lanes; i++)
+			inlay_stats_sum(&a->redirect.stats[i], kind, op->count, op->errors, op->bytes, op->latency);
+		op->name = inlay_message_name(kind);
+		if (op->name && op->count[INLAY_LOCAL] + op->count[INLAY_REMOTE])
+			s->ops++;
+		else
+			memset(op, 0, sizeof *op);
+	}
+	return 0;
+}
+
+int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_status *ret)
+{
+	struct inlay_pictures *p = inlay_pictures_take(a->crew, a->link);
+	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms, .readonly = a->readonly,
+	                                    .passthrough = inlay_fuse_passthrough(a->fuse),
+	                                    .nodes = inlay_nodes_count(a->redirect.nodes),
+	                                    .files = inlay_table_count(a->redirect.files)};
+	int err;
+
+	if (!p)
+		return -INLAY_ENOMEM;
+	snprintf(s.source, sizeof s.source, "%s", a->source);
+	snprintf(s.dir, sizeof s.dir, "%s", a->dir);
+	snprintf(s.server, sizeof s.server, "%s", inlay_link_client(a->link)->server);
+	snprintf(s.transport, sizeof s.transport, "/dev/fuse");
+	snprintf(s.passthrough_why, sizeof s.passthrough_why, "%s", inlay_fuse_passthrough_why(a->fuse));
+	fill_health(&s, p);
+	inlay_pictures_drop(p);
+	err = fill_ops(a, &s);
+	if (err == 0)
+		*ret = s;
+	return err;
+}
+
+static bool exists_locally(const struct inlay_attachment *a, const char *path, bool *ret_is_dir)
+{
+	struct stat st;
+
+	*ret_is_dir = false;
+	if (fstatat(a->dir_fd, *path ? path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	*ret_is_dir = S_ISDIR(st.st_mode);
+	return true;
+}
+
+/* The deepest directory above `path` that exists locally or is a remote one decides for names that don't exist locally. */
+static void explain_unruled(struct inlay_attachment *a, const char *path, struct inlay_explanation *e)
+{
+	bool is_dir, local = exists_locally(a, path, &is_dir), remote_dir;
+	char parent[4096];
+
+	e->side = local ? INLAY_LOCAL : INLAY_REMOTE;
+	if (local && is_dir && inlay_remote_is_dir(a->crew, a->link, path, &remote_dir) == 0 && remote_dir) {
+		e->merged = true;
+		snprintf(e->why, sizeof e->why, "no rule; a directory on both sides: listings show both, new names go to the server");
+	} else if (local) {
+		snprintf(e->why, sizeof e->why, "no rule; exists in the local directory");
+	} else {
+		snprintf(e->why, sizeof e->why, "no rule; not in the local directory");
+		snprintf(parent, sizeof parent, "%s", path);
+		char *slash = strrchr(parent, '/');
+
+		*(slash ? slash : parent) = '\0';
+		if (*parent && exists_locally(a, parent, &is_dir) && is_dir &&
+		    inlay_remote_is_dir(a->crew, a->link, parent, &remote_dir) == 0 && !remote_dir) {
+			e->side = INLAY_LOCAL;
+			snprintf(e->why, sizeof e->why, "no rule; its directory exists on the local side only");
+		}
+	}
+}
+
+int inlay_attachment_explain(struct inlay_attachment *a, const char *path, struct inlay_explanation *ret)
+{
+	struct inlay_explanation e = {0};
+	const struct inlay_rule *rule;
+	bool is_dir, remote_dir = false;
+
+	if (!exists_locally(a, path, &is_dir) && inlay_judge_has_rules(a->redirect.judge) &&
+	    inlay_remote_is_dir(a->crew, a->link, path, &remote_dir) == 0)
+		is_dir = remote_dir;
+	rule = *path ? inlay_redirect_rule(&a->redirect, path, is_dir) : NULL;
+	if (rule) {
+		e.side = rule->side;
+		snprintf(e.why, sizeof e.why, "rule %u: %s", rule->number, rule->text);
+	} else {
+		explain_unruled(a, path, &e);
+	}
+	*ret = e;
+	return 0;
+}

@@ -1,0 +1,466 @@
+/*
+ * The remote side: lanes on connections.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "cmd/link.h"
+
+#include "base/log.h"
+#include "base/status.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+#define OPEN_TIMEOUT_MS 10000u   /* connecting and HELLO at attach */
+#define CONNECT_TIMEOUT_MS 5000u /* one attempt later on */
+#define BACKOFF_FIRST_MS 20u
+#define BACKOFF_MOST_MS 2000u
+#define WANTED_KINDS (1u << INLAY_FRAME_REPLY | 1u << INLAY_FRAME_EVENT)
+
+struct link_lane {
+	struct inlay_lane lane;
+	struct inlay_link *link;
+	struct inlay_loop *loop;
+	struct inlay_conn *conn;   /* NULL while there is none */
+	int early_fd;              /* lane 0's socket from open to start, -1 otherwise */
+	unsigned in_frame;         /* depth: completions are running inside a frame's arrival */
+	unsigned backoff_ms;
+	uint64_t reconnects;
+	struct inlay_timer tick, retry;
+	struct inlay_task start, connect;
+	int connected_fd;          /* the connect task's answer */
+	int failed;                /* why the last attempt failed, to say it once */
+};
+
+struct inlay_link {
+	struct inlay_side_port port;
+	struct inlay_link_config config;
+	struct inlay_client client;
+	unsigned lanes;
+	struct link_lane *lane;
+};
+
+static struct link_lane *of_lane(struct inlay_lane *l)
+{
+	return l->owner;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- sending ---- */
+
+/* At attach, before there are loops: the one HELLO goes out as it is. */
+static void send_early(int fd, const struct inlay_call *c)
+{
+	size_t len = INLAY_FRAME_HEADER + c->body_len;
+
+	if (send(fd, c->head, len, MSG_NOSIGNAL) != (ssize_t)len)
+		shutdown(fd, SHUT_RDWR); /* the wait for the answer then ends at once */
+}
+
+static void lane_send(struct inlay_lane *l, const struct inlay_call *c)
+{
+	struct link_lane *ll = of_lane(l);
+	size_t head = INLAY_FRAME_HEADER + c->body_len;
+	bool apart = c->data_hold && c->data_len >= 8192; /* smaller payloads are cheaper copied than queued on their own */
+	uint8_t *p;
+
+	if (ll->early_fd >= 0) {
+		send_early(ll->early_fd, c);
+		return;
+	}
+	if (!ll->conn)
+		return;
+	p = inlay_conn_reserve(ll->conn, apart ? head : head + c->data_len);
+	if (!p)
+		return;
+	memcpy(p, c->head, head);
+	if (!apart && c->data_len)
+		memcpy(p + head, c->data, c->data_len);
+	inlay_conn_commit(ll->conn, apart ? head : head + c->data_len);
+	if (apart)
+		inlay_conn_send_chunk(ll->conn, c->data_hold, c->data, c->data_len);
+}
+
+static void lane_drop(struct inlay_lane *l, int status)
+{
+	struct link_lane *ll = of_lane(l);
+
+	if (ll->conn)
+		inlay_conn_close(ll->conn, status);
+	else if (ll->early_fd >= 0)
+		shutdown(ll->early_fd, SHUT_RDWR);
+}
+
+static void lane_opened(struct inlay_lane *l, bool resumed)
+{
+	struct link_lane *ll = of_lane(l);
+
+	ll->backoff_ms = BACKOFF_FIRST_MS;
+	if (ll->reconnects)
+		inlay_info("%s: connection %u is back%s", ll->link->config.export_name, l->index,
+		           resumed ? "" : "; the server had forgotten the session");
+}
+
+static void lane_dead(struct inlay_lane *l, int status)
+{
+	struct link_lane *ll = of_lane(l);
+
+	inlay_error("%s: the server refused the session: %s", ll->link->config.export_name, inlay_status_text(status));
+}
+
+static void lane_event_lock(struct inlay_lane *l, const struct inlay_event_lock_req *e)
+{
+	inlay_redirect_event_lock(of_lane(l)->link->config.redirect, INLAY_REMOTE, e);
+}
+
+static void lane_event_recall(struct inlay_lane *l, const struct inlay_event_recall_req *e)
+{
+	(void)l, (void)e; /* no leases are asked for, so none can be recalled */
+}
+
+static const struct inlay_lane_ops lane_ops = {
+	.send = lane_send,
+	.drop = lane_drop,
+	.opened = lane_opened,
+	.dead = lane_dead,
+	.event_lock = lane_event_lock,
+	.event_recall = lane_event_recall,
+};
+
+/* ---- connections ---- */
+
+static void tick(struct inlay_timer *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, tick);
+	uint64_t due = inlay_lane_tick(&ll->lane, inlay_loop_now(ll->loop));
+
+	if (due != UINT64_MAX)
+		inlay_timer_start(ll->loop, &ll->tick, due);
+}
+
+static bool conn_frame(struct inlay_conn *c, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
+                       struct inlay_chunk *chunk)
+{
+	struct link_lane *ll = c->owner;
+
+	ll->in_frame++;
+	(void)inlay_lane_frame(&ll->lane, f, body, data, chunk, inlay_loop_now(ll->loop)); /* a bad one has dropped the connection */
+	ll->in_frame--;
+	return true;
+}
+
+static void retry_later(struct link_lane *ll)
+{
+	inlay_timer_start(ll->loop, &ll->retry, inlay_loop_now(ll->loop) + ll->backoff_ms * MS);
+	ll->backoff_ms = 2 * ll->backoff_ms < BACKOFF_MOST_MS ? 2 * ll->backoff_ms : BACKOFF_MOST_MS;
+}
+
+static void conn_closed(struct inlay_conn *c, int status)
+{
+	struct link_lane *ll = c->owner;
+
+	if (ll->conn != c)
+		return;
+	ll->conn = NULL;
+	ll->failed = 0;
+	inlay_warning("%s: connection %u lost: %s", ll->link->config.export_name, ll->lane.index,
+	              status ? inlay_status_text(status) : "closed by the server");
+	inlay_lane_disconnected(&ll->lane, inlay_loop_now(ll->loop));
+	inlay_conn_unref(c);
+	tick(&ll->tick);
+	if (ll->lane.state != INLAY_LANE_DEAD)
+		retry_later(ll);
+}
+
+static const struct inlay_conn_ops conn_ops = {.frame = conn_frame, .closed = conn_closed};
+
+static int adopt(struct link_lane *ll, int fd)
+{
+	int err = inlay_conn_new(ll->loop, fd, &conn_ops, ll, WANTED_KINDS, &ll->conn);
+
+	if (err < 0)
+		close(fd);
+	return err;
+}
+
+static void connect_work(struct inlay_task *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, connect);
+	const struct inlay_link_config *config = &ll->link->config;
+	bool loopback;
+
+	ll->connected_fd = inlay_addr_connect(&config->addr, CONNECT_TIMEOUT_MS, config->insecure, &loopback);
+}
+
+static void connect_done(struct inlay_task *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, connect);
+	int err = ll->connected_fd < 0 ? ll->connected_fd : adopt(ll, ll->connected_fd);
+
+	if (err < 0) {
+		if (err != ll->failed)
+			inlay_warning("%s: cannot connect again yet: %s", ll->link->config.export_name, inlay_status_text(err));
+		ll->failed = err;
+		retry_later(ll);
+		return;
+	}
+	inlay_lane_connected(&ll->lane, inlay_loop_now(ll->loop));
+	tick(&ll->tick);
+}
+
+static void connect_now(struct link_lane *ll)
+{
+	ll->connect = (struct inlay_task){.work = connect_work, .done = connect_done};
+	inlay_loop_offload(ll->loop, &ll->connect);
+}
+
+static void retry(struct inlay_timer *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, retry);
+
+	ll->reconnects++;
+	connect_now(ll);
+}
+
+static void start_lane(struct inlay_task *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, start);
+	int fd = ll->early_fd;
+
+	ll->early_fd = -1;
+	if (fd < 0) {
+		connect_now(ll);
+	} else if (adopt(ll, fd) < 0) {
+		inlay_lane_disconnected(&ll->lane, inlay_loop_now(ll->loop));
+		retry_later(ll);
+	}
+	tick(&ll->tick);
+}
+
+void inlay_link_start(struct inlay_link *l)
+{
+	for (unsigned i = 0; i < l->lanes; i++) {
+		l->lane[i].start.done = start_lane;
+		inlay_loop_post(l->lane[i].loop, &l->lane[i].start);
+	}
+}
+
+/* ---- opening ---- */
+
+static int receive_early(int fd, uint8_t *buf, size_t want, uint64_t deadline_ns)
+{
+	for (size_t have = 0; have < want;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		uint64_t now = clock_ns();
+		ssize_t n;
+
+		if (now >= deadline_ns || poll(&p, 1, (int)((deadline_ns - now) / MS) + 1) == 0)
+			return -INLAY_ETIMEDOUT;
+		n = recv(fd, buf + have, want - have, 0);
+		if (n == 0)
+			return -INLAY_ECONNRESET;
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return inlay_status_from_errno(errno);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+static int shake_hands(struct link_lane *ll)
+{
+	uint64_t deadline = clock_ns() + OPEN_TIMEOUT_MS * MS;
+	uint8_t *buf = malloc(INLAY_FRAME_HEADER + INLAY_BODY_MAX);
+	struct inlay_frame f;
+	int err = buf ? 0 : -INLAY_ENOMEM;
+
+	if (err == 0) {
+		inlay_lane_connected(&ll->lane, clock_ns());
+		err = receive_early(ll->early_fd, buf, INLAY_FRAME_HEADER, deadline);
+	}
+	if (err == 0)
+		err = inlay_frame_parse(buf, INLAY_FRAME_HEADER, WANTED_KINDS, &f) == 1 &&
+		      inlay_frame_data_len(&f) == 0 ? 0 : -INLAY_EPROTO;
+	if (err == 0)
+		err = receive_early(ll->early_fd, buf + INLAY_FRAME_HEADER, f.body, deadline);
+	if (err == 0)
+		err = inlay_lane_frame(&ll->lane, &f, buf + INLAY_FRAME_HEADER, NULL, NULL, clock_ns());
+	if (err == 0 && ll->lane.state != INLAY_LANE_OPEN)
+		err = ll->lane.state == INLAY_LANE_DEAD ? ll->lane.why_dead : -INLAY_EPROTO;
+	free(buf);
+	return err;
+}
+
+static int open_first(struct inlay_link *l, char *why, size_t why_len)
+{
+	struct link_lane *ll = &l->lane[0];
+	char where[INLAY_ADDR_TEXT];
+	bool loopback;
+	int err;
+
+	inlay_addr_text(&l->config.addr, where);
+	err = inlay_addr_connect(&l->config.addr, OPEN_TIMEOUT_MS, l->config.insecure, &loopback);
+	if (err == -INLAY_EPERM && !l->config.insecure) {
+		snprintf(why, why_len, "connection is not encrypted and leaves this host: %s: add --insecure if that is meant", where);
+		return err;
+	}
+	if (err < 0) {
+		snprintf(why, why_len, "cannot connect: %s: %s: is inlayd running there?", where, inlay_status_text(err));
+		return err;
+	}
+	ll->early_fd = err;
+	err = shake_hands(ll);
+	if (err == -INLAY_ENOEXPORT)
+		snprintf(why, why_len, "no such export: %s: %s: see the server's --export", where, l->config.export_name);
+	else if (err == -INLAY_EPROTO || err == -INLAY_EVERSION)
+		snprintf(why, why_len, "no inlayd answers there, or one that speaks another version: %s: %s", where,
+		         inlay_status_text(err));
+	else if (err < 0)
+		snprintf(why, why_len, "server did not open a session: %s: %s: try again, or see its log", where,
+		         inlay_status_text(err));
+	return err;
+}
+
+/* ---- the port ---- */
+
+static void port_submit(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
+{
+	struct inlay_link *l = inlay_container(port, struct inlay_link, port);
+
+	inlay_lane_submit(&l->lane[lane].lane, call, inlay_loop_now(l->lane[lane].loop));
+}
+
+static void port_cancel(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
+{
+	struct inlay_link *l = inlay_container(port, struct inlay_link, port);
+
+	(void)inlay_lane_cancel(&l->lane[lane].lane, call, true);
+}
+
+static bool port_is_nested(struct inlay_side_port *port, unsigned lane)
+{
+	return inlay_container(port, struct inlay_link, port)->lane[lane].in_frame > 0;
+}
+
+static int init_lane(struct inlay_link *l, unsigned i)
+{
+	struct link_lane *ll = &l->lane[i];
+
+	ll->link = l;
+	ll->loop = inlay_crew_loop(l->config.crew, i);
+	ll->early_fd = -1;
+	ll->backoff_ms = BACKOFF_FIRST_MS;
+	inlay_timer_init(&ll->tick, tick);
+	inlay_timer_init(&ll->retry, retry);
+	return inlay_lane_init(&ll->lane, &l->client, i, &lane_ops, ll, clock_ns());
+}
+
+int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret)
+{
+	struct inlay_link *l = calloc(1, sizeof *l);
+	unsigned lanes = inlay_crew_loops(config->crew);
+	int err = -INLAY_ENOMEM;
+
+	snprintf(why, why_len, "out of memory");
+	if (!l)
+		return err;
+	l->config = *config;
+	l->port = (struct inlay_side_port){.submit = port_submit, .cancel = port_cancel, .is_nested = port_is_nested,
+	                                   .present = true};
+	l->client.slots_wanted = INLAY_SLOTS_DEFAULT;
+	l->client.timeout_ns = config->timeout_ms * MS;
+	snprintf(l->client.export_name, sizeof l->client.export_name, "%s", config->export_name);
+	snprintf(l->client.host, sizeof l->client.host, "%s", config->host);
+	if (getrandom(&l->client.client, sizeof l->client.client, 0) != sizeof l->client.client)
+		goto fail;
+	l->lane = calloc(lanes, sizeof *l->lane);
+	if (!l->lane)
+		goto fail;
+	for (; l->lanes < lanes; l->lanes++)
+		if (init_lane(l, l->lanes) < 0)
+			goto fail;
+	err = open_first(l, why, why_len);
+	if (err < 0)
+		goto fail;
+	l->port.wants_forget = l->client.export_flags & INLAY_EXPORT_WANTS_FORGET;
+	l->port.max_data = l->client.max_data;
+	*ret = l;
+	return 0;
+fail:
+	inlay_link_free(l);
+	return err;
+}
+
+static void bye_done(struct inlay_call *c, const struct inlay_reply *r)
+{
+	(void)c, (void)r; /* the answer is not awaited */
+}
+
+/* The session ends at once instead of after its lease time. Best effort. */
+static void say_bye(struct link_lane *ll, struct inlay_call *bye, uint8_t head[INLAY_FRAME_HEADER])
+{
+	*bye = (struct inlay_call){.type = INLAY_BYE, .head = head, .done = bye_done};
+	inlay_list_init(&bye->link);
+	inlay_lane_submit(&ll->lane, bye, clock_ns());
+	if (ll->conn)
+		inlay_conn_flush(ll->conn);
+}
+
+void inlay_link_free(struct inlay_link *l)
+{
+	uint8_t head[INLAY_FRAME_HEADER];
+	struct inlay_call bye;
+
+	if (!l)
+		return;
+	if (l->lanes)
+		say_bye(&l->lane[0], &bye, head);
+	for (unsigned i = 0; i < l->lanes; i++) {
+		struct link_lane *ll = &l->lane[i];
+		struct inlay_conn *conn = ll->conn;
+
+		inlay_lane_done(&ll->lane);
+		ll->conn = NULL;
+		if (conn) {
+			inlay_conn_close(conn, 0);
+			inlay_conn_unref(conn);
+		}
+		if (ll->early_fd >= 0)
+			close(ll->early_fd);
+	}
+	free(l->lane);
+	free(l);
+}
+
+struct inlay_side_port *inlay_link_port(struct inlay_link *l)
+{
+	return &l->port;
+}
+
+const struct inlay_client *inlay_link_client(const struct inlay_link *l)
+{
+	return &l->client;
+}
+
+void inlay_link_picture(struct inlay_link *l, unsigned lane, struct inlay_lane_picture *ret)
+{
+	const struct inlay_lane *p = &l->lane[lane].lane;
+
+	*ret = (struct inlay_lane_picture){.state = p->state, .since_ns = p->since_ns, .outstanding = p->outstanding,
+	                                   .reconnects = l->lane[lane].reconnects};
+	inlay_list_each(it, &p->waiting)
+		ret->waiting++;
+}
