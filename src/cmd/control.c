@@ -201,17 +201,17 @@ static bool may_ask(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* One line, without its newline; false when it doesn't come in time or is too long. */
-static bool read_line(int fd, char *line, size_t size)
+/* One line, without its newline; false when it doesn't come in time or is too long, or all is over (wake). */
+static bool read_line(int fd, int wake, char *line, size_t size)
 {
 	size_t used = 0;
 
 	while (used < size - 1) {
-		struct pollfd p = {fd, POLLIN, 0};
+		struct pollfd p[2] = {{fd, POLLIN, 0}, {wake, POLLIN, 0}};
 		ssize_t n;
 		char *end;
 
-		if (poll(&p, 1, LINE_TIMEOUT_MS) <= 0)
+		if (poll(p, 2, LINE_TIMEOUT_MS) <= 0 || !p[0].revents)
 			return false;
 		n = recv(fd, line + used, size - 1 - used, 0);
 		if (n <= 0)
@@ -235,7 +235,7 @@ static void converse(struct inlay_control *c, int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (!may_ask(fd))
 		answer_error(&j, -INLAY_EPERM, "only root and the attachment's own user may ask");
-	else if (read_line(fd, line, sizeof(line)))
+	else if (read_line(fd, c->wake, line, sizeof(line)))
 		inlay_control_answer(c->attachment, line, &j);
 	if (!j.failed && j.text && inlay_whole_write(fd, j.text, j.len) == 0)
 		(void)inlay_whole_write(fd, "\n", 1);

@@ -165,10 +165,15 @@ static bool find_target(struct target *t, const char *dir)
 /* The process that served: it ends by itself when its file system is gone; one that is stopped can't. */
 static void end_process(const struct inlay_peer *peer)
 {
+	struct inlay_peer left;
+
 	if (peer->pidfd < 0 || inlay_peer_wait_end(peer, FORCE_ASK_MS))
 		return;
 	(void)syscall(SYS_pidfd_send_signal, peer->pidfd, SIGKILL, NULL, 0);
 	(void)inlay_peer_wait_end(peer, FORCE_ASK_MS);
+	/* Its socket is left; the search removes what nobody listens to. */
+	if (inlay_peer_find(peer->name.major, peer->name.minor, &left) == 0)
+		inlay_peer_done(&left);
 }
 
 static int check_unmounted(const struct target *t)
@@ -349,8 +354,15 @@ static int detach(struct target *t, const struct detach_options *o)
 	status = inlay_peer_find(t->mount.major, t->mount.minor, &peer);
 	if (status < 0)
 		return o->force ? detach_by_force(t, NULL) : detach_leftover(t);
-	code = o->force ? detach_by_force(t, &peer) : detach_in_order(t, peer.name.pid, o->timeout_ms);
-	inlay_peer_done(&peer);
+	if (o->force) {
+		code = detach_by_force(t, &peer);
+		inlay_peer_done(&peer);
+	} else {
+		pid_t server = peer.name.pid;
+
+		inlay_peer_done(&peer); /* each attempt has a connection of its own */
+		code = detach_in_order(t, server, o->timeout_ms);
+	}
 	return code;
 }
 
