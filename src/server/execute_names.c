@@ -276,12 +276,18 @@ int exec_unlink(struct exec *x)
 int exec_rmdir(struct exec *x)
 {
 	struct inlay_rmdir_req m;
-	struct inlay_store_node *dir;
-	int r = EXEC_DECODE(x, rmdir, &m);
+	struct inlay_store_node *dir, *victim;
+	struct inlay_attr attr;
+	int r = EXEC_DECODE(x, rmdir, &m), found;
 
 	if (r < 0 || (r = node_get(x->ss, &m.dir, &dir)) < 0)
 		return r;
+	found = x->ops->lookup(dir, NULL, m.name, &victim, &attr);
 	r = x->ops->rmdir(dir, exec_cred(x, &m.cred), m.name);
+	if (found == 0 && r == 0)
+		node_keep_removed(x->ss, victim);
+	else if (found == 0)
+		node_put(victim);
 	node_put(dir);
 	return r;
 }

@@ -66,6 +66,9 @@ struct inlay_session {
 	unsigned live;    /* lanes with a connection */
 	uint64_t lost_ns; /* when live became 0 */
 	struct inlay_map nodes; /* pinned ones; used when the store pins */
+	/* Directories that this session removed last: a program may still stand in one, and stat(".") must work there. */
+	struct inlay_store_node *removed[16];
+	unsigned next_removed;
 };
 
 /* What each event loop has of the server; touched by its owner only, the counters read by all. */
@@ -136,6 +139,8 @@ void node_put(struct inlay_store_node *n);
 int node_give(struct inlay_session *ss, struct inlay_store_node *n, struct inlay_node_id *ret);
 void node_forget(struct inlay_session *ss, const struct inlay_node_id *id, uint64_t count);
 void nodes_drop(struct inlay_session *ss);
+/* Keeps a directory that was just removed findable, until some more have been. Takes over the reference. */
+void node_keep_removed(struct inlay_session *ss, struct inlay_store_node *n);
 bool node_same(struct inlay_store_node *a, struct inlay_store_node *b);
 
 /* ---- handles.c ---- */

@@ -141,8 +141,24 @@ static void pin_drop(struct inlay_map_link *link, void *arg)
 	free(p);
 }
 
+void node_keep_removed(struct inlay_session *ss, struct inlay_store_node *n)
+{
+	struct inlay_store_node **place, *oldest;
+
+	pthread_mutex_lock(&ss->lock);
+	place = &ss->removed[ss->next_removed++ % (sizeof(ss->removed) / sizeof(ss->removed[0]))];
+	oldest = *place;
+	*place = n;
+	pthread_mutex_unlock(&ss->lock);
+	if (oldest)
+		node_put(oldest);
+}
+
 void nodes_drop(struct inlay_session *ss)
 {
+	for (size_t i = 0; i < sizeof(ss->removed) / sizeof(ss->removed[0]); i++)
+		if (ss->removed[i])
+			node_put(ss->removed[i]);
 	inlay_map_each(&ss->nodes, pin_drop, NULL);
 	inlay_map_done(&ss->nodes);
 }
