@@ -145,6 +145,11 @@ def test_program_sqlite_two_clients(t):
     sqlite_check(t, "delete", *t.two_subjects())
 
 
+def dump(pg):
+    """All data as text, without the random words that newer versions put in."""
+    return [line for line in pg("pg_dump", "--no-comments").splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+
+
 @test(subject=True, root=True, timeout=200)
 def test_program_postgresql(t):
     """PostgreSQL: initdb, pgbench, a crash and recovery; what was committed is there, pg_dump says the same twice"""
@@ -176,10 +181,10 @@ def test_program_postgresql(t):
         sums = "select (select sum(abalance) from pgbench_accounts) = (select sum(bbalance) from pgbench_branches)"
         t.eq(pg("psql", "-Atc", sums), "t\n", "sums agree")
         pg("psql", "-qAtc", "checkpoint", "-c", "create table late as select generate_series(1, 1000) as n")
-        before = pg("pg_dump", "--no-comments")
+        before = dump(pg)
         pg("pg_ctl", "-D", data, "-m", "immediate", "stop")
         start()
-        t.eq(pg("pg_dump", "--no-comments") == before, True, "pg_dump after crash recovery equals the one before")
+        t.eq(dump(pg) == before, True, "pg_dump after crash recovery equals the one before")
         t.eq(pg("psql", "-Atc", "select sum(n) from late"), "500500\n")
     finally:
         t.run(f"{binaries}/pg_ctl", "-D", data, "-m", "fast", "stop", user=12345, env=env, timeout=60)
