@@ -1,0 +1,29 @@
+/*
+ * What inlayd asks of its host: the service manager's notifications and sockets, the secret kept over restarts.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_CMD_INLAYD_HOST_H
+#define INLAY_CMD_INLAYD_HOST_H
+
+#include "base/hash.h"
+#include "wire/types.h"
+
+#include <stddef.h>
+
+/* Tells the service manager that started us ("READY=1\nSTATUS=..."); without one, nothing happens. */
+void inlayd_notify(const char *state);
+/* Says RELOADING=1 with the time that systemd wants beside it. */
+void inlayd_notify_reloading(void);
+/* Sockets handed over by the service manager, made non-blocking and close-on-exec; returns how many (0 for none). */
+size_t inlayd_passed_sockets(int fds[], size_t max);
+/* Random, for this start. 0 or a status. */
+int inlayd_boot(struct inlay_uuid *ret);
+/*
+ * The secret in the state directory (NULL: the default one), made at the first start. Where that can't be written a
+ * warning is logged and the secret lasts for this start only.
+ */
+int inlayd_secret(const char *state_dir, struct inlay_hash_key *ret);
+/* As many open files as the host allows. */
+void inlayd_raise_limits(void);
+
+#endif
