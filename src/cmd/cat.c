@@ -53,7 +53,7 @@ static int print(struct inlay_visit *v, const struct inlay_place *p, bool *ret_h
 		return status;
 	inlay_progress_begin(&progress, inlay_place_base(p), attr.size);
 	progress.on = progress.on && !isatty(STDOUT_FILENO);
-	status = inlay_transfer_get(v, handle, attr.size, STDOUT_FILENO, false, &progress, ret_here);
+	status = inlay_transfer_get(v, handle, &attr, STDOUT_FILENO, false, &progress, ret_here);
 	inlay_progress_end(&progress);
 	(void)inlay_remote_close(v, handle);
 	return status;

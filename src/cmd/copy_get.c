@@ -45,7 +45,7 @@ static bool fill(struct inlay_copy *c, uint64_t handle, const struct inlay_attr 
 	int status;
 
 	inlay_progress_begin(&progress, name, attr->size);
-	status = inlay_transfer_get(c->visit, handle, attr->size, fd, seekable, &progress, &here);
+	status = inlay_transfer_get(c->visit, handle, attr, fd, seekable, &progress, &here);
 	inlay_progress_end(&progress);
 	if (status < 0)
 		return failed(here ? "write" : "read", here ? name : shown, status);

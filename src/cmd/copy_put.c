@@ -37,13 +37,6 @@ static bool set_attributes(struct inlay_copy *c, const struct inlay_node_id *nod
 	return status == 0 || failed("set mode and times of the copy", shown, status);
 }
 
-/* Opens or makes the remote file, empty. The user's own name may be a link to a file; deeper ones are the server's to refuse. */
-static int open_target(struct inlay_copy *c, const struct inlay_node_id *to_dir, const char *to, uint32_t mode,
-	uint64_t *ret_handle, struct inlay_remote_file *ret)
-{
-	return inlay_remote_create(c->visit, to_dir, to, INLAY_O_WRONLY | INLAY_O_TRUNC, mode & 0777, ret_handle, ret);
-}
-
 /* Once through; -INLAY_EAGAIN: the server was started anew, again from the beginning. */
 static int put_once(struct inlay_copy *c, int fd, const struct stat *st, const char *shown, const struct inlay_node_id *to_dir,
 	const char *to, struct inlay_remote_file *ret, bool *ret_here)
@@ -53,7 +46,8 @@ static int put_once(struct inlay_copy *c, int fd, const struct stat *st, const c
 	int status, closed;
 
 	*ret_here = false;
-	status = open_target(c, to_dir, to, st->st_mode, &handle, ret);
+	status = inlay_remote_create(
+		c->visit, to_dir, to, INLAY_O_WRONLY | INLAY_O_TRUNC, st->st_mode & 0777, &handle, ret);
 	if (status < 0)
 		return status;
 	inlay_progress_begin(&progress, shown, (uint64_t)st->st_size);
@@ -165,6 +159,12 @@ static bool put_tree(struct inlay_copy *c, int dir, const char *name, const char
 	c->depth++;
 	good = put_entries(c, fd, shown, &made.node);
 	c->depth--;
+	if (!c->preserve && (st.st_mode & 0700) != 0700) {
+		struct inlay_attr mode = {.mode = made.attr.mode & ~(~st.st_mode & 0700u)};
+
+		status = inlay_remote_setattr(c->visit, &made.node, 0, INLAY_SET_MODE, &mode);
+		good = (status == 0 || failed("set the mode of the copy", shown, status)) && good;
+	}
 	return set_attributes(c, &made.node, &st, shown) && good;
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define ROOM (INLAY_FRAME_HEADER + 64u)
+#define HOLE 4096u            /* bytes of the smallest hole that is kept */
 #define SAFE_PIECE 4096u      /* what a pipe that is ready takes without blocking */
 #define KEEPALIVE_LOOK_MS 2000 /* how often a visit is looked after while the output blocks */
 
@@ -38,6 +39,7 @@ struct transfer {
 	uint64_t handle;
 	int fd;
 	bool seekable, paced;  /* paced: the output may block for long */
+	bool sparse;           /* reading: the remote file has holes */
 	int status;            /* the first failure */
 	bool here;             /* of fd */
 	uint32_t piece;
@@ -112,6 +114,25 @@ static int write_at(int fd, const uint8_t *p, size_t len, uint64_t off)
 	return 0;
 }
 
+/* The same, but runs of zeros are left out: a hole is smaller than a piece, and only the piece's last one travels as one. */
+static int write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off)
+{
+	static const uint8_t zeros[HOLE];
+	size_t from = 0, at = 0;
+	int status = 0;
+
+	while (at < len && status == 0) {
+		size_t block = len - at < HOLE ? len - at : HOLE;
+
+		if (memcmp(p + at, zeros, block) == 0) {
+			status = write_at(fd, p + from, at - from, off + from);
+			from = at + block;
+		}
+		at += block;
+	}
+	return status < 0 ? status : write_at(fd, p + from, len - from, off + from);
+}
+
 /* ---- get ---- */
 
 static void got(struct inlay_call *c, const struct inlay_reply *r)
@@ -137,7 +158,8 @@ static void got(struct inlay_call *c, const struct inlay_reply *r)
 	if (r->data_len + rep.zeros < s->len && s->off + r->data_len + rep.zeros < t->end)
 		t->end = s->off + r->data_len + rep.zeros;
 	if (t->seekable) {
-		status = write_at(t->fd, r->data, r->data_len, s->off);
+		status = t->sparse ? write_sparse(t->fd, r->data, r->data_len, s->off)
+				   : write_at(t->fd, r->data, r->data_len, s->off);
 		if (status < 0)
 			fail(t, status, true);
 		t->moved += r->data_len + rep.zeros;
@@ -243,7 +265,7 @@ static void deliver(struct transfer *t)
 	}
 }
 
-int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, uint64_t size, int fd, bool seekable,
+int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, const struct inlay_attr *attr, int fd, bool seekable,
 	struct inlay_progress *progress, bool *ret_here)
 {
 	struct transfer *t = transfer_new(v, handle, fd, progress);
@@ -254,9 +276,10 @@ int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, uint64_t size, in
 		return -INLAY_ENOMEM;
 	t->end = UINT64_MAX;
 	t->seekable = seekable;
+	t->sparse = attr->blocks < attr->size / 512;
 	t->paced = !seekable && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
-	while (t->busy || may_ask(t, size)) {
-		while (may_ask(t, size))
+	while (t->busy || may_ask(t, attr->size)) {
+		while (may_ask(t, attr->size))
 			ask(t);
 		if (t->busy)
 			inlay_visit_turn(v, UINT_MAX);
