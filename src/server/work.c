@@ -150,6 +150,7 @@ static void slot_finish(struct work *w)
 
 static void finish(struct work *w)
 {
+	inlay_loop_busy(w->sl->loop, -1);
 	slot_finish(w);
 	if (w->rq.status == -INLAY_EPROTO) {
 		session_end(w->session, "protocol violation");
@@ -167,7 +168,6 @@ static void work_done(struct inlay_task *t)
 {
 	struct work *w = inlay_container(t, struct work, task);
 
-	inlay_loop_busy(w->sl->loop, -1);
 	finish(w);
 }
 
@@ -216,6 +216,7 @@ static bool read_at_once(struct peer *p, struct work *w)
 	}
 	read_answer(p, w, room);
 	slot_finish(w);
+	inlay_loop_busy(w->sl->loop, -1);
 	if (w->peer != p) /* asked again on another connection this very moment: have it asked once more */
 		peer_close_later(w->peer);
 	work_over(w->sl, w);
@@ -226,7 +227,6 @@ static bool start(struct peer *p, struct work *w)
 {
 	if (w->rq.type == INLAY_READ && read_at_once(p, w))
 		return true;
-	inlay_loop_busy(w->sl->loop, 1);
 	w->task.work = work_run;
 	w->task.done = work_done;
 	if (w->rq.type != INLAY_READ && !inlay_request_is_slow(&w->rq))
@@ -357,6 +357,7 @@ bool peer_request(struct peer *p, const struct inlay_frame *f, const uint8_t *bo
 			session_end(p->session, "protocol violation: a slot or its number is wrong");
 		return true;
 	}
+	inlay_loop_busy(p->sl->loop, 1);
 	if (inlay_message_flags(f->type) & INLAY_MSG_SESSION)
 		return session_message(p, w);
 	return start(p, w);

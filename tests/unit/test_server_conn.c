@@ -370,6 +370,10 @@ static void reads_and_writes_of_every_size(void **state)
 		assert_memory_equal(h.in + INLAY_FRAME_HEADER + h.f.body, data, len);
 	}
 	assert_int_equal(ASK(&h, 0, ++seq, 0, READ, read, .handle = 12345, .len = 1), -INLAY_EBADF);
+	/* on a spare thread */
+	assert_int_equal(ASK(&h, 0, ++seq, 0, COMMIT, commit, .handle = f.handle), 0);
+	assert_int_equal(ASK(&h, 0, ++seq, 0, SYNCFS, syncfs, .node = h.hello.root), 0);
+	AWAIT(requests, 0);
 	close(h.fd);
 	teardown();
 }
