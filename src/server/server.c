@@ -2,6 +2,8 @@
  * The server as a whole: making, draining, counting, freeing.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "server/server.h"
+
 #include "server/internal.h"
 
 #include <stdlib.h>
