@@ -184,11 +184,10 @@ static void raise_limits(void)
 static int keep(const struct inlay_attachment_config *config, const struct inlay_attach_options *o, int report_fd, int log_fd)
 {
 	struct inlay_keeper_config keeper = {.attachment = config, .report_fd = report_fd, .log_fd = log_fd};
-	bool heard = o->log_file || o->foreground;
 
 	raise_limits();
-	inlay_log_init("inlay", o->log_file ? log_fd : STDERR_FILENO, heard ? INLAY_LOG_INFO : INLAY_LOG_WARNING,
-		INLAY_LOG_TEXT);
+	/* Never to the user's terminal but in the foreground: what fails there is said once, by the one who waits. */
+	inlay_log_init("inlay", log_fd, o->log_file || o->foreground ? INLAY_LOG_INFO : INLAY_LOG_WARNING, INLAY_LOG_TEXT);
 	return inlay_keeper_run(&keeper);
 }
 

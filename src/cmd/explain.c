@@ -66,7 +66,7 @@ static void print_text(const char *answer, const char *path)
 	inlay_print_name(path, stdout);
 	fputs("  ", stdout);
 	inlay_print_name(inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)), stdout);
-	fputs(inlay_json_true(inlay_json_find(answer, "merged")) ? " (a directory on both sides)\n" : "\n", stdout);
+	putchar('\n');
 }
 
 static void print_json(const char *answer, const char *path)
