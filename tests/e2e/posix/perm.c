@@ -514,18 +514,17 @@ CASE(perm_text_busy)
 	OK(waitpid(pid, &status, 0)); /* it is open for writing */
 	EQ(WEXITSTATUS(status), 26);
 	OK(close(out));
+	int execed[2]; /* closed by the exec, so that nothing is opened for writing before it */
+	OK(pipe2(execed, O_CLOEXEC));
 	pid = OK(fork());
 	if (pid == 0) {
 		execl("./prog", "sleep", "20", (char *)NULL);
 		_exit(1);
 	}
-	for (unsigned i = 0; i < 500; i++) {
-		int fd = open("prog", O_WRONLY);
-		if (fd < 0)
-			break;
-		OK(close(fd));
-		usleep(10000);
-	}
+	OK(close(execed[1]));
+	char byte;
+	EQ(OK(read(execed[0], &byte, 1)), 0);
+	OK(close(execed[0]));
 	FAILS(open("prog", O_WRONLY), ETXTBSY);
 	FAILS(truncate("prog", 0), ETXTBSY);
 	kill(pid, SIGKILL);
