@@ -469,7 +469,7 @@ def test_evil_server_later(t):
         directory = t.dir(f"relayed{seed}")
         a = Attachment(t, f"{relay.address}/e", directory, ["--timeout", "2"])
         pid = a.pid()
-        t.eq(len(os.listdir(directory)), 20)
+        t.true(len(os.listdir(directory)) >= 20, "the listing by way of the relay")
         relay.damage = True
         worker = t.start("python3", "-c", "import os,sys,random\nr = random.Random(1)\nfor i in range(150):\n    try:\n"
                          "        n = f'{sys.argv[1]}/f{r.randrange(25)}'\n        k = r.randrange(5)\n"

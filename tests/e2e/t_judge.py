@@ -124,11 +124,15 @@ def test_judge_explain(t):
 @test(root=True)
 def test_judge_crossing(t):
     """rename and link across the sides give EXDEV, so that mv and cp do it by copying"""
-    a, remote, d = two_sides(t, "local *.o")
+    a, remote, d = two_sides(t, "local *.o", "remote *.r")
     t.raises(errno.EXDEV, os.rename, f"{d}/local-file", f"{d}/remote-dir/moved")
+    t.raises(errno.EXDEV, os.rename, f"{d}/local-file", f"{d}/moved.r")
     t.raises(errno.EXDEV, os.rename, f"{d}/remote-file", f"{d}/remote.o")
     t.raises(errno.EXDEV, os.link, f"{d}/remote-file", f"{d}/linked.o")
-    t.raises(errno.EXDEV, os.link, f"{d}/local-file", f"{d}/linked")
+    t.raises(errno.EXDEV, os.link, f"{d}/local-file", f"{d}/linked.r")
+    t.raises(errno.EXDEV, os.link, f"{d}/local-file", f"{d}/remote-dir/linked")
+    os.link(f"{d}/local-file", f"{d}/linked")  # without a rule a new name keeps its file's side
+    t.true(not os.path.exists(f"{remote}/linked"), "a local file's new name came to the server")
     t.must("mv", f"{d}/remote-file", f"{d}/moved.o")
     t.eq(read(f"{d}/moved.o"), "remote")
     t.true(not os.path.exists(f"{remote}/remote-file"), "the source of mv is still there")

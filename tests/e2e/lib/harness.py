@@ -113,7 +113,7 @@ class Server:
             self.args += ["--export", f"{name}={target}"]
         for address in self.listen:
             self.args += ["--listen", address]
-        self.args += list(args)
+        self.args += ["--state-dir", t.dir("state"), *args]
         self.env, self.user = env, user
         t.servers.append(self)
         self.start()
@@ -226,8 +226,9 @@ class Test:
 
     def dir(self, name, mode=0o755):
         path = self.path(name)
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, mode)
+        if not os.path.isdir(path):
+            os.makedirs(path)
+            os.chmod(path, mode)
         return path
 
     def file(self, path, content=b""):
@@ -387,7 +388,7 @@ class Test:
             except Exception as e:
                 problems.append(f"{what}: {e}")
 
-        os.closerange(3, 65536)  # what the test still has open would keep the directory busy
+        close_files(self.tmp)
         for action in reversed(self.undo):
             attempt("clean-up", action)
         for a in self.attachments:
@@ -408,6 +409,14 @@ class Test:
                 if found:
                     problems.append(f"{os.path.basename(path)}: {log[found.start():found.start() + 1500].decode(errors='replace')}")
         return problems
+
+
+def close_files(top):
+    """What a test still has open beneath its folder would keep a directory busy."""
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{fd}").startswith(top):
+                os.close(int(fd))
 
 
 def short(value):
