@@ -122,24 +122,24 @@ static bool check_fuse(const struct inlay_attach_options *o)
 		inlay_say("no FUSE on this host: " DEVICE ": load the kernel module \"fuse\", or give the container this device");
 		return false;
 	}
-	if (geteuid() != 0) {
-		if (!have_helper()) {
-			inlay_say("no permission to use FUSE: " HELPER ": install the package fuse3, or attach as root");
-			return false;
-		}
-		if (o->allow_other && !user_may_allow_other()) {
-			inlay_say("other users may not be let in: --allow-other: root can put \"user_allow_other\" "
-				  "into /etc/fuse.conf");
-			return false;
-		}
-		return true;
-	}
+	/* fusermount3 opens it as the user, too. */
 	fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		inlay_say("no permission to use FUSE: " DEVICE ": %s; in a container, give it this device", strerror(errno));
+		inlay_say("no permission to use FUSE: " DEVICE ": %s: %s", strerror(errno),
+			geteuid() == 0 ? "in a container, give it this device" : "root can \"chmod 666 " DEVICE "\", or attach");
 		return false;
 	}
 	close(fd);
+	if (geteuid() == 0)
+		return true;
+	if (!have_helper()) {
+		inlay_say("no permission to use FUSE: " HELPER ": install the package fuse3, or attach as root");
+		return false;
+	}
+	if (o->allow_other && !user_may_allow_other()) {
+		inlay_say("other users may not be let in: --allow-other: root can put \"user_allow_other\" into /etc/fuse.conf");
+		return false;
+	}
 	return true;
 }
 

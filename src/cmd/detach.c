@@ -314,6 +314,24 @@ static int attempt(struct target *t, uint64_t deadline, char *why, size_t why_le
 	return status;
 }
 
+/* No answer to "detach": is it the process that is stuck, or does it wait for the server? */
+static void tell_silence(const struct target *t, pid_t server)
+{
+	struct inlay_peer peer;
+	char health[32] = "";
+
+	if (inlay_peer_find(t->mount.major, t->mount.minor, &peer) == 0) {
+		if (inlay_peer_ask(&peer, "status", 500) == 0)
+			inlay_json_text(inlay_json_find(peer.text, "health"), health, sizeof(health));
+		inlay_peer_done(&peer);
+	}
+	if (*health)
+		inlay_say("unmounting still waits for the server (%s): %s: bring it back, or detach with --force", health,
+			t->mount.dir);
+	else
+		inlay_say("its process %d doesn't answer: %s: detach with --force", (int)server, t->mount.dir);
+}
+
 static int detach_in_order(struct target *t, pid_t server, unsigned timeout_ms)
 {
 	uint64_t deadline = inlay_clock_ms() + timeout_ms;
@@ -335,7 +353,8 @@ static int detach_in_order(struct target *t, pid_t server, unsigned timeout_ms)
 		tell_holders(t, server, true);
 		inlay_say("still in use: %s: end these programs, or detach with --force", t->mount.dir);
 	} else if (status == -INLAY_ETIMEDOUT) {
-		inlay_say("its process %d doesn't answer: %s: detach with --force", (int)server, t->mount.dir);
+		tell_holders(t, server, true);
+		tell_silence(t, server);
 	} else {
 		inlay_say("can't detach: %s: %s", t->mount.dir, why);
 	}
