@@ -110,12 +110,12 @@ static bool get(struct inlay_copy *c, const struct inlay_place *from, const stru
 
 /* ---- to the server ---- */
 
-/* Where a copy goes: the remote directory and the name in it. */
+/* Where a copy goes: the remote directory and the name in it; sets c->existing. */
 static int find_target(struct inlay_copy *c, const struct inlay_place *from, const struct inlay_place *to,
 	struct inlay_remote_file *ret_dir, char name[INLAY_NAME_MAX + 1])
 {
+	static struct inlay_remote_file there;
 	const char *base = name_in_dir(from);
-	struct inlay_remote_file there;
 	int status = inlay_remote_walk(c->visit, to->name.path, true, &there);
 
 	if (status == 0 && S_ISDIR(there.attr.mode) && base) {
@@ -127,6 +127,8 @@ static int find_target(struct inlay_copy *c, const struct inlay_place *from, con
 	}
 	if (status < 0 && status != -INLAY_ENOENT)
 		return status;
+	if (status == 0 && S_ISREG(there.attr.mode))
+		c->existing = &there;
 	return inlay_remote_walk_parent(c->visit, to->name.path, ret_dir, name);
 }
 

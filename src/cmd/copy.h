@@ -17,6 +17,7 @@ struct inlay_copy {
 	struct inlay_visit *visit;
 	bool preserve;  /* mode and times */
 	bool recursive;
+	const struct inlay_remote_file *existing; /* what the user named as target is this file, maybe by way of a link; or NULL */
 	unsigned depth; /* 0: what the user named: links in its place are followed, deeper ones never */
 };
 

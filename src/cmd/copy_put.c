@@ -46,8 +46,13 @@ static int put_once(struct inlay_copy *c, int fd, const struct stat *st, const c
 	int status, closed;
 
 	*ret_here = false;
-	status = inlay_remote_create(
-		c->visit, to_dir, to, INLAY_O_WRONLY | INLAY_O_TRUNC, st->st_mode & 0777, &handle, ret);
+	if (c->existing && !c->depth) {
+		*ret = *c->existing;
+		status = inlay_remote_open(c->visit, &ret->node, INLAY_O_WRONLY | INLAY_O_TRUNC, &handle, &ret->attr);
+	} else {
+		status = inlay_remote_create(
+			c->visit, to_dir, to, INLAY_O_WRONLY | INLAY_O_TRUNC, st->st_mode & 0777, &handle, ret);
+	}
 	if (status < 0)
 		return status;
 	inlay_progress_begin(&progress, shown, (uint64_t)st->st_size);
