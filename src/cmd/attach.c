@@ -157,6 +157,22 @@ static int open_log(const struct inlay_attach_options *o)
 	return fd;
 }
 
+/*
+ * Whoever waits for the end of a pipe that was inherited here would wait until the detach. Standard streams stay, and
+ * these two.
+ */
+static void close_others(int a, int b)
+{
+	unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a), from = STDERR_FILENO + 1;
+
+	if (low > from)
+		close_range(from, low - 1, 0);
+	from = low >= from ? low + 1 : from;
+	if (high > from)
+		close_range(from, high - 1, 0);
+	close_range(high >= from ? high + 1 : from, ~0u, 0);
+}
+
 static void leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -224,7 +240,7 @@ static int leave_behind(const struct inlay_attachment_config *config, const stru
 		return INLAY_EXIT_FAILED;
 	}
 	if (child == 0) {
-		close(pipe_fd[0]);
+		close_others(pipe_fd[1], log_fd);
 		leave_terminal();
 		_exit(keep(config, o, pipe_fd[1], log_fd));
 	}

@@ -214,7 +214,7 @@ static void print_entry(const struct entry *e)
 		inlay_print_name(e->mount->dir, stdout);
 	else
 		inlay_print_name(e->answered ? member(e->peer->text, "dir", text, sizeof(text)) : "(no directory)", stdout);
-	fputs(e->mount ? "\n" : "  (not mounted here any more)\n", stdout);
+	fputs(e->mount ? "\n" : "  (not mounted here)\n", stdout);
 	if (e->mount)
 		line("source", e->mount->source);
 	else if (e->answered)
