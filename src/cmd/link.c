@@ -110,9 +110,11 @@ static void lane_opened(struct inlay_lane *l, bool resumed)
 	struct link_lane *ll = of_lane(l);
 
 	ll->backoff_ms = BACKOFF_FIRST_MS;
-	if (ll->reconnects)
+	if (ll->reconnects) {
+		inlay_redirect_ask_again(ll->link->config.redirect, INLAY_REMOTE);
 		inlay_info("%s: connection %u is back%s", ll->link->config.export_name, l->index,
 		           resumed ? "" : "; the server had forgotten the session");
+	}
 }
 
 static void lane_dead(struct inlay_lane *l, int status)
@@ -340,7 +342,13 @@ static void port_submit(struct inlay_side_port *port, unsigned lane, struct inla
 {
 	struct inlay_link *l = inlay_container(port, struct inlay_link, port);
 
-	inlay_lane_submit(&l->lane[lane].lane, call, inlay_loop_now(l->lane[lane].loop));
+	struct link_lane *ll = &l->lane[lane];
+	uint64_t now_ns = inlay_loop_now(ll->loop);
+
+	inlay_lane_submit(&ll->lane, call, now_ns);
+	/* A lane that was idle when it lost its connection has no time to wait for: this call has one. */
+	if (ll->lane.state != INLAY_LANE_OPEN)
+		inlay_timer_start(ll->loop, &ll->tick, now_ns);
 }
 
 static void port_cancel(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)

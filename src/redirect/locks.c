@@ -123,14 +123,20 @@ void inlay_op_lock_interrupt(struct inlay_op *op)
 		op->redirect->repost(op->redirect, op);
 }
 
-/* Under waiters_lock: the next waiter for this lock that is to be reposted, NULL at the end. */
-static struct inlay_op *next_waiter(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
+static bool is_hinted(const struct inlay_op *op, enum inlay_side side, const struct inlay_event_lock_req *e)
+{
+	if (op->file->side != side)
+		return false;
+	return !e || (op->file->handle == e->handle && op->in.lock.owner == e->owner && op->in.lock.kind == e->kind);
+}
+
+/* Under waiters_lock: pokes the side's waiters that the event names (NULL: all); returns one to be reposted, NULL at the end. */
+static struct inlay_op *poke_locked(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
 {
 	inlay_list_each(it, &r->waiters) {
 		struct inlay_op *op = inlay_container(it, struct inlay_op, waiter);
 
-		if (op->file->side != side || op->file->handle != e->handle || op->in.lock.owner != e->owner ||
-		    op->in.lock.kind != e->kind)
+		if (!is_hinted(op, side, e))
 			continue;
 		op->poked = true;
 		if (wake_locked(op))
@@ -139,18 +145,28 @@ static struct inlay_op *next_waiter(struct inlay_redirect *r, enum inlay_side si
 	return NULL;
 }
 
-void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
+static void poke(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
 {
 	for (;;) {
 		struct inlay_op *op;
 
 		pthread_mutex_lock(&r->waiters_lock);
-		op = next_waiter(r, side, e);
+		op = poke_locked(r, side, e);
 		pthread_mutex_unlock(&r->waiters_lock);
 		if (!op)
 			return;
 		r->repost(r, op);
 	}
+}
+
+void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e)
+{
+	poke(r, side, e);
+}
+
+void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side)
+{
+	poke(r, side, NULL);
 }
 
 static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)

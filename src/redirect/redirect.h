@@ -213,6 +213,9 @@ void inlay_op_lock_interrupt(struct inlay_op *op);
 /* EVENT_LOCK came in: whoever waits for this asks again. Any thread. */
 void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e);
 
+/* The side's connection was lost and is back: hints may have been lost with it, so every waiter asks again. Any thread. */
+void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side);
+
 /* The kernel forgets lookups of a node; sides that pin are told. lane: the calling thread's. */
 void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t number, uint64_t count);
 
