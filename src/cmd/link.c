@@ -341,7 +341,6 @@ static int open_first(struct inlay_link *l, char *why, size_t why_len)
 static void port_submit(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
 {
 	struct inlay_link *l = inlay_container(port, struct inlay_link, port);
-
 	struct link_lane *ll = &l->lane[lane];
 	uint64_t now_ns = inlay_loop_now(ll->loop);
 

@@ -319,7 +319,7 @@ def test_clients_excl(t):
     t.eq(sum(int(p.communicate(timeout=60)[0]) for p in procs), 80, "winners")
 
 
-@test(root=True)
+@test(root=True, quick=False, timeout=120)
 def test_clients_killed(t):
     """a client that is killed frees its locks and files within the lease time, its directory can be attached again"""
     server = t.server()
