@@ -305,7 +305,7 @@ static int fill_ops(struct inlay_attachment *a, struct inlay_attachment_status *
 int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_status *ret)
 {
 	struct inlay_pictures *p = inlay_pictures_take(a->crew, a->link);
-	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms, .readonly = a->readonly,
+	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms, .readonly = a->readonly || (inlay_link_client(a->link)->export_flags & INLAY_EXPORT_READONLY),
 	                                    .passthrough = inlay_fuse_passthrough(a->fuse),
 	                                    .nodes = inlay_nodes_count(a->redirect.nodes),
 	                                    .files = inlay_table_count(a->redirect.files)};

@@ -59,8 +59,20 @@ void inlay_op_opendir(struct inlay_op *op)
 	inlay_op_send(op, &w, side, opendir_answered);
 }
 
+/* The kernel doesn't wait for a file to be closed, but the next lock of the same program must find it closed. */
+static void locked_closed(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_node *node = op->file->node;
+
+	atomic_fetch_add(&node->closes, 1);
+	atomic_fetch_sub(&node->closing, 1);
+	inlay_locks_closed(op->redirect, node);
+	inlay_op_end(op, r->status);
+}
+
 void inlay_op_close(struct inlay_op *op)
 {
+	bool locked = atomic_load_explicit(&op->file->lock_uses, memory_order_relaxed) > 0;
 	struct inlay_writer w;
 
 	if (inlay_table_remove(op->redirect->files, op->file->number) < 0) {
@@ -72,7 +84,9 @@ void inlay_op_close(struct inlay_op *op)
 		                            inlay_listing_remote_handle(op->file->listing));
 	w = inlay_op_begin(op, INLAY_CLOSE);
 	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = op->file->handle});
-	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+	if (locked)
+		atomic_fetch_add(&op->file->node->closing, 1);
+	inlay_op_send(op, &w, op->file->side, locked ? locked_closed : inlay_op_step_end);
 }
 
 void inlay_redirect_abandon_file(struct inlay_redirect *r, unsigned lane, struct inlay_file *f)

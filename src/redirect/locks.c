@@ -37,10 +37,36 @@ static void send_cancel(struct inlay_op *op)
 
 enum wait_state { WAIT_ASKING, WAIT_IDLE }; /* op->result while it waits: a request is out, or none is */
 
+/*
+ * A refusal may be due to a lock of a description that the same program has just closed: closing is not waited for by the
+ * kernel and may go another way to the server. True: the operation waits for those CLOSEs, or has asked again.
+ */
+static bool wait_for_closes(struct inlay_op *op)
+{
+	struct inlay_node *node = op->file->node;
+	bool again, park;
+
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	park = atomic_load(&node->closing) > 0;
+	again = !park && atomic_load(&node->closes) != op->closes;
+	if (park) {
+		op->for_close = true;
+		op->result = WAIT_IDLE;
+		if (inlay_list_empty(&op->waiter))
+			inlay_list_append(&op->redirect->waiters, &op->waiter);
+	}
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+	if (again)
+		ask(op);
+	return park || again;
+}
+
 static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 {
 	bool again = false, canceled = false;
 
+	if (r->status == -INLAY_EAGAIN && wait_for_closes(op))
+		return;
 	if (r->status != -INLAY_EQUEUED) {
 		leave_waiters(op);
 		if (r->status == 0 && op->canceled) {
@@ -67,6 +93,7 @@ static void ask(struct inlay_op *op)
 	struct inlay_writer w = inlay_op_begin(op, INLAY_LOCK);
 
 	op->in.lock.handle = op->file->handle;
+	op->closes = atomic_load(&op->file->node->closes);
 	inlay_put_lock_req(&w, &op->in.lock);
 	inlay_op_send(op, &w, op->file->side, lock_answered);
 }
@@ -79,7 +106,7 @@ static void resume(struct inlay_op *op, const struct inlay_reply *r)
 	(void)r;
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	canceled = op->canceled;
-	op->poked = false;
+	op->poked = op->for_close = false;
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (canceled)
 		send_cancel(op);
@@ -167,6 +194,31 @@ void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, c
 void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side)
 {
 	poke(r, side, NULL);
+}
+
+static struct inlay_op *take_closed(struct inlay_redirect *r, const struct inlay_node *node)
+{
+	struct inlay_op *found = NULL;
+
+	pthread_mutex_lock(&r->waiters_lock);
+	inlay_list_each(it, &r->waiters) {
+		struct inlay_op *op = inlay_container(it, struct inlay_op, waiter);
+
+		if (op->for_close && op->file->node == node && wake_locked(op)) {
+			found = op;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&r->waiters_lock);
+	return found;
+}
+
+void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node)
+{
+	struct inlay_op *op;
+
+	while ((op = take_closed(r, node)) != NULL)
+		r->repost(r, op);
 }
 
 static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)

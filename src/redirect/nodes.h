@@ -24,6 +24,8 @@ struct inlay_node {
 	_Atomic bool has[INLAY_SIDES];   /* set once, after id[side] */
 	struct inlay_node_id id[INLAY_SIDES];
 	_Atomic uint32_t lock_uses;      /* byte-range locks asked for: closing must then release */
+	_Atomic uint32_t closing;        /* files with locks whose CLOSE is under way */
+	_Atomic uint32_t closes;         /* such CLOSEs that are done */
 	/* The interceptor's: the host's passthrough registration, under its own lock. */
 	int backing_id;
 	unsigned backing_users;

@@ -74,6 +74,9 @@ int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str
 /* Fits attributes of a side for the kernel: local inode numbers are set apart from remote ones. */
 void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side);
 
+/* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
+void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);
+
 /* Tells a side, with an op of its own that nobody waits for. */
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
 

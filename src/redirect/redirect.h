@@ -146,6 +146,8 @@ struct inlay_op {
 	} ensure;
 	struct inlay_list waiter;          /* on redirect->waiters */
 	bool poked, canceled;              /* waiters_lock */
+	bool for_close;                    /* waiters_lock: a lock that waits for CLOSEs of its node */
+	uint32_t closes;                   /* node->closes when the lock was asked for */
 	int result;
 	uint8_t room[INLAY_OP_ROOM];
 };
