@@ -215,7 +215,7 @@ class Test:
 
     def __init__(self, tmp, build, mode, quick, privileged):
         self.tmp, self.build, self.mode, self.quick, self.privileged = tmp, build, mode, quick, privileged
-        self.servers, self.attachments, self.undo, self.rows = [], [], [], []
+        self.servers, self.attachments, self.undo, self.points, self.rows = [], [], [], [], []
         self.inlayd = self.program("inlayd") if mode != "local" else None
         self.port = 0
 
@@ -295,7 +295,13 @@ class Test:
 
     def mount(self, *args):
         self.must("mount", *args)
-        self.undo.append(lambda: self.run("umount", args[-1]) if is_mounted(args[-1]) else None)
+        self.points.append(args[-1])
+
+    def unmount_all(self):
+        """One lies within an attachment, another beneath a server: called before and after those have gone."""
+        for point in reversed(self.points):
+            if is_mounted(point):
+                self.run("umount", point)
 
     def named_user(self):
         """Gives USER_UID a name, within this test; some programs want one. Returns it."""
@@ -391,6 +397,7 @@ class Test:
         close_files(self.tmp)
         for action in reversed(self.undo):
             attempt("clean-up", action)
+        attempt("unmount", self.unmount_all)
         for a in self.attachments:
             if a.attached():
                 attempt("detach", a.detach)
@@ -402,6 +409,7 @@ class Test:
             if s.alive():
                 s.proc.kill()
                 s.proc.wait()
+        attempt("unmount", self.unmount_all)
         for path in [x.log_path for x in self.servers + self.attachments]:
             if os.path.exists(path):
                 with open(path, "rb") as f:
