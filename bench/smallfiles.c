@@ -1,14 +1,13 @@
 /*
- * Measures one operation on many small files, by some threads at once, each in a directory tree of its own.
- * Usage: smallfiles PHASE DIR FILES THREADS [SECONDS]. PHASE: create stat read list walk rename unlink.
- * Prints operations a second. A phase that changes nothing runs again until SECONDS have passed (default 0: once).
+ * Small files, as programs meet them: smallfiles DIR FILES THREADS PHASE... Each thread has a folder of its own; a phase
+ * prints its operations per second. Phases: create (open, write 4 KiB, close), stat, read (open, read, close), list,
+ * rename, unlink.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <dirent.h>
-#include <errno.h>
+#include <err.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,246 +15,161 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_SIZE 4096
-#define FILES_PER_DIR 100
-#define THREADS_MAX 64
-#define PATH_LEN 1024
+enum { BYTES = 4096 };
 
 struct worker {
-	const char *top;
-	int number;
-	int files;
-	double seconds;
-	const struct phase *phase;
-	long count; /* operations done */
+	pthread_t thread;
+	int dir;
+	unsigned files;
+	unsigned long done; /* operations */
+	void (*phase)(struct worker *w);
 };
 
-struct phase {
-	const char *name;
-	long (*pass)(const struct worker *w); /* returns how many operations it did */
-	bool repeats;			      /* changes nothing, may run again */
-};
+static char content[BYTES];
 
-static pthread_barrier_t start_line;
-static char content[FILE_SIZE];
-
-static void __attribute__((noreturn)) die(const char *what, const char *path)
+static void name_of(char name[32], unsigned i, const char *suffix)
 {
-	fprintf(stderr, "smallfiles: %s %s: %s\n", what, path, strerror(errno));
-	exit(1);
+	snprintf(name, 32, "file%06u%s", i, suffix);
 }
 
-static double now_s(void)
+static void create(struct worker *w)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static const char *dir_path(const struct worker *w, int dir, char path[PATH_LEN])
-{
-	snprintf(path, PATH_LEN, "%s/t%d/d%d", w->top, w->number, dir);
-	return path;
-}
-
-static const char *file_path(const struct worker *w, int file, const char *prefix, char path[PATH_LEN])
-{
-	snprintf(path, PATH_LEN, "%s/t%d/d%d/%s%d", w->top, w->number, file / FILES_PER_DIR, prefix, file);
-	return path;
-}
-
-static int dir_count(const struct worker *w)
-{
-	return (w->files + FILES_PER_DIR - 1) / FILES_PER_DIR;
-}
-
-/* Not timed: the directories that create fills. */
-static void make_dirs(const struct worker *w)
-{
-	char path[PATH_LEN];
-
-	snprintf(path, sizeof(path), "%s/t%d", w->top, w->number);
-	if (mkdir(path, 0755) < 0)
-		die("mkdir", path);
-	for (int i = 0; i < dir_count(w); i++)
-		if (mkdir(dir_path(w, i, path), 0755) < 0)
-			die("mkdir", path);
-}
-
-static long pass_create(const struct worker *w)
-{
-	char path[PATH_LEN];
-
-	for (int i = 0; i < w->files; i++) {
-		int fd = open(file_path(w, i, "f", path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-		if (fd < 0)
-			die("create", path);
-		if (write(fd, content, sizeof(content)) != (ssize_t)sizeof(content))
-			die("write", path);
-		if (close(fd) < 0)
-			die("close", path);
+	char name[32];
+	for (unsigned i = 0; i < w->files; i++, w->done++) {
+		name_of(name, i, "");
+		int fd = openat(w->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd < 0 || write(fd, content, BYTES) != BYTES || close(fd) < 0)
+			err(1, "create %s", name);
 	}
-	return w->files;
 }
 
-static long pass_stat(const struct worker *w)
+static void stat_each(struct worker *w)
 {
-	char path[PATH_LEN];
+	char name[32];
 	struct stat s;
-
-	for (int i = 0; i < w->files; i++) {
-		if (stat(file_path(w, i, "f", path), &s) < 0)
-			die("stat", path);
-		if (s.st_size != FILE_SIZE) {
-			errno = EIO;
-			die("wrong size of", path);
-		}
+	for (unsigned i = 0; i < w->files; i++, w->done++) {
+		name_of(name, i, "");
+		if (fstatat(w->dir, name, &s, 0) < 0 || s.st_size != BYTES)
+			err(1, "stat %s", name);
 	}
-	return w->files;
 }
 
-static long pass_read(const struct worker *w)
+static void read_each(struct worker *w)
 {
-	char path[PATH_LEN], data[FILE_SIZE];
-
-	for (int i = 0; i < w->files; i++) {
-		int fd = open(file_path(w, i, "f", path), O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			die("open", path);
-		if (read(fd, data, sizeof(data)) != (ssize_t)sizeof(data) || memcmp(data, content, sizeof(data)) != 0)
-			die("read", path);
-		if (close(fd) < 0)
-			die("close", path);
+	char name[32], buf[BYTES];
+	for (unsigned i = 0; i < w->files; i++, w->done++) {
+		name_of(name, i, "");
+		int fd = openat(w->dir, name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, buf, BYTES) != BYTES || memcmp(buf, content, BYTES) != 0)
+			err(1, "read %s", name);
+		close(fd);
 	}
-	return w->files;
 }
 
-static long list_dir(const char *path, bool with_stat)
+/* Lists as `ls -l` does: each entry with its attributes; counts entries. */
+static void list(struct worker *w)
 {
-	DIR *dir = opendir(path);
-	struct dirent *entry;
 	struct stat s;
-	long count = 0;
-
-	if (!dir)
-		die("list", path);
-	for (errno = 0; (entry = readdir(dir)); errno = 0) {
-		if (entry->d_name[0] == '.')
+	const struct dirent *e;
+	unsigned seen = 0;
+	DIR *d = fdopendir(openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (!d)
+		err(1, "opendir");
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
 			continue;
-		if (with_stat && fstatat(dirfd(dir), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0)
-			die("stat in", path);
-		count++;
+		if (fstatat(w->dir, e->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+			err(1, "stat %s", e->d_name);
+		seen++;
 	}
-	if (errno)
-		die("list", path);
-	closedir(dir);
-	return count;
+	closedir(d);
+	if (seen != w->files)
+		errx(1, "%u entries, not %u", seen, w->files);
+	w->done += seen;
 }
 
-static long list_dirs(const struct worker *w, bool with_stat)
+static void rename_each(struct worker *w)
 {
-	char path[PATH_LEN];
-	long count = 0;
-
-	for (int i = 0; i < dir_count(w); i++)
-		count += list_dir(dir_path(w, i, path), with_stat);
-	if (count != w->files) {
-		errno = EIO;
-		die("wrong number of files in", path);
+	char from[32], to[32];
+	for (unsigned i = 0; i < w->files; i++, w->done++) {
+		name_of(from, i, "");
+		name_of(to, i, ".new");
+		if (renameat(w->dir, from, w->dir, to) < 0)
+			err(1, "rename %s", from);
 	}
-	return count;
 }
 
-static long pass_list(const struct worker *w)
+static void unlink_each(struct worker *w)
 {
-	return list_dirs(w, false);
+	char name[32];
+	for (unsigned i = 0; i < w->files; i++, w->done++) {
+		name_of(name, i, ".new");
+		if (unlinkat(w->dir, name, 0) < 0)
+			err(1, "unlink %s", name);
+	}
 }
 
-static long pass_walk(const struct worker *w)
-{
-	return list_dirs(w, true);
-}
-
-static long pass_rename(const struct worker *w)
-{
-	char from[PATH_LEN], to[PATH_LEN];
-
-	for (int i = 0; i < w->files; i++)
-		if (rename(file_path(w, i, "f", from), file_path(w, i, "r", to)) < 0)
-			die("rename", from);
-	return w->files;
-}
-
-static long pass_unlink(const struct worker *w)
-{
-	char path[PATH_LEN];
-
-	for (int i = 0; i < w->files; i++)
-		if (unlink(file_path(w, i, "r", path)) < 0)
-			die("unlink", path);
-	return w->files;
-}
-
-static const struct phase phases[] = {
-	{"create", pass_create, false}, {"stat", pass_stat, true}, {"read", pass_read, true},
-	{"list", pass_list, true},	{"walk", pass_walk, true}, {"rename", pass_rename, false},
-	{"unlink", pass_unlink, false},
+static const struct {
+	const char *name;
+	void (*run)(struct worker *w);
+} phases[] = {
+	{"create", create}, {"stat", stat_each}, {"read", read_each},
+	{"list", list},     {"rename", rename_each}, {"unlink", unlink_each},
 };
 
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	double start;
-
-	pthread_barrier_wait(&start_line);
-	start = now_s();
-	do
-		w->count += w->phase->pass(w);
-	while (w->phase->repeats && now_s() - start < w->seconds);
+	w->phase(w);
 	return NULL;
 }
 
-static const struct phase *phase_find(const char *name)
+static void run_phase(const char *name, struct worker *workers, unsigned threads)
 {
-	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
-		if (strcmp(phases[i].name, name) == 0)
-			return &phases[i];
-	fprintf(stderr, "smallfiles: no phase '%s'\n", name);
-	exit(2);
+	struct timespec begin, end;
+	unsigned long done = 0;
+	unsigned p = 0;
+	while (p < sizeof(phases) / sizeof(*phases) && strcmp(phases[p].name, name) != 0)
+		p++;
+	if (p == sizeof(phases) / sizeof(*phases))
+		errx(2, "no such phase: %s", name);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (unsigned i = 0; i < threads; i++) {
+		workers[i].phase = phases[p].run;
+		workers[i].done = 0;
+		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+			errx(1, "no thread");
+	}
+	for (unsigned i = 0; i < threads; i++) {
+		pthread_join(workers[i].thread, NULL);
+		done += workers[i].done;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	printf("%s %.1f\n", name, (double)done / seconds);
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	struct worker workers[THREADS_MAX];
-	pthread_t threads[THREADS_MAX];
-	int thread_count = argc > 4 ? atoi(argv[4]) : 0;
-	double start, seconds;
-	long count = 0;
-
-	if (thread_count < 1 || thread_count > THREADS_MAX || atoi(argv[3]) < thread_count) {
-		fprintf(stderr, "usage: smallfiles PHASE DIR FILES THREADS [SECONDS]\n");
-		return 2;
+	struct worker workers[64];
+	if (argc < 5)
+		errx(2, "usage: smallfiles DIR FILES THREADS PHASE...");
+	unsigned files = (unsigned)atoi(argv[2]), threads = (unsigned)atoi(argv[3]);
+	if (files < 1 || threads < 1 || threads > 64)
+		errx(2, "FILES and THREADS must be positive, THREADS at most 64");
+	memset(content, 'x', sizeof(content));
+	for (unsigned i = 0; i < threads; i++) {
+		char path[4096];
+		snprintf(path, sizeof(path), "%s/t%u", argv[1], i);
+		mkdir(path, 0755);
+		workers[i] = (struct worker){.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .files = files / threads};
+		if (workers[i].dir < 0)
+			err(1, "%s", path);
 	}
-	memset(content, 'i', sizeof(content));
-	pthread_barrier_init(&start_line, NULL, (unsigned)thread_count + 1);
-	for (int i = 0; i < thread_count; i++) {
-		workers[i] = (struct worker){.top = argv[2], .number = i, .files = atoi(argv[3]) / thread_count,
-			.seconds = argc > 5 ? atof(argv[5]) : 0, .phase = phase_find(argv[1])};
-		if (workers[i].phase->pass == pass_create)
-			make_dirs(&workers[i]);
-		if (pthread_create(&threads[i], NULL, work, &workers[i]) != 0)
-			die("thread", argv[2]);
-	}
-	pthread_barrier_wait(&start_line);
-	start = now_s();
-	for (int i = 0; i < thread_count; i++) {
-		pthread_join(threads[i], NULL);
-		count += workers[i].count;
-	}
-	seconds = now_s() - start;
-	printf("%.1f\n", (double)count / seconds);
+	for (int i = 4; i < argc; i++)
+		run_phase(argv[i], workers, threads);
+	for (unsigned i = 0; i < threads; i++)
+		close(workers[i].dir);
 	return 0;
 }
