@@ -25,7 +25,7 @@ static void lookup_found(struct inlay_op *op)
 			ids[side] = &op->ids[side];
 	op->side = op->seen[INLAY_LOCAL] ? INLAY_LOCAL : INLAY_REMOTE;
 	inlay_op_fit_attr(op, op->side);
-	op->found = inlay_node_learn(op->node, op->name, op->attr.mode & INLAY_TYPE_MASK, ids);
+	op->found = inlay_node_learn(op->node, op->name, op->attr.mode & INLAY_TYPE_MASK, ids, op->absent);
 	inlay_op_end(op, op->found ? 0 : -INLAY_ENOMEM);
 }
 
@@ -33,14 +33,17 @@ static void lookup_found(struct inlay_op *op)
 static void lookup_merged(struct inlay_op *op, const struct inlay_reply *r)
 {
 	struct inlay_lookup_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
 
-	if (r->status == 0 && INLAY_OP_GET(lookup, r, &rep) == 0 &&
-	    (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR) {
+	if (err < 0 && err != -INLAY_ENOENT) {
+		inlay_op_end(op, err); /* half a directory would be a lie */
+		return;
+	}
+	if (err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR) {
 		op->ids[INLAY_REMOTE] = rep.node;
 		op->seen[INLAY_REMOTE] = true;
-	} else if (r->status < 0 && r->status != -INLAY_ENOENT) {
-		inlay_op_end(op, r->status); /* half a directory would be a lie */
-		return;
+	} else {
+		op->absent |= 1u << INLAY_REMOTE;
 	}
 	lookup_found(op);
 }
@@ -81,6 +84,7 @@ static void lookup_local(struct inlay_op *op, const struct inlay_reply *r)
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
 
 	if (err == -INLAY_ENOENT) {
+		op->absent |= 1u << INLAY_LOCAL;
 		lookup_try_remote(op);
 		return;
 	}

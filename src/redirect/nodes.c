@@ -23,14 +23,28 @@ struct inlay_nodes {
 	struct inlay_map map[INLAY_SIDES];   /* identity -> node */
 };
 
+/*
+ * The last reference to a node may be the last to its parent, and so on up: a chain as deep as someone's directories.
+ * Nodes that are freed inside the freeing of another wait for their turn instead of going deeper.
+ */
+static __thread struct inlay_node **freeing;
+
 static void free_node(void *object, void *arg)
 {
-	struct inlay_node *n = object;
+	struct inlay_node *n = object, *first = NULL;
 
 	(void)arg;
-	inlay_node_put(n->parent);
-	free(n->name);
-	free(n);
+	if (freeing) {
+		n->next_freed = *freeing;
+		*freeing = n;
+		return;
+	}
+	for (freeing = &first; n; n = first, first = n ? n->next_freed : NULL) {
+		inlay_node_put(n->parent);
+		free(n->name);
+		free(n);
+	}
+	freeing = NULL;
 }
 
 static uint64_t id_hash(const struct inlay_nodes *ns, const struct inlay_node_id *id)
@@ -110,7 +124,7 @@ static void drop_parent(uint64_t id, void *object, void *arg)
 	struct inlay_node *n = object, *parent = n->parent;
 
 	(void)id, (void)arg;
-	n->parent = NULL; /* so that freeing never runs up a long chain of parents */
+	n->parent = NULL; /* children come after their parents in the table: it must find each with one reference */
 	inlay_node_put(parent);
 }
 
@@ -146,60 +160,107 @@ void inlay_node_put(struct inlay_node *n)
 		inlay_table_put(n->nodes->table, n->table_id);
 }
 
-/* Notes where the node was seen last. A failed allocation keeps the old name, which serves as well. */
+static bool is_above_locked(const struct inlay_node *n, const struct inlay_node *dir)
+{
+	for (; dir; dir = dir->parent)
+		if (dir == n)
+			return true;
+	return false;
+}
+
+/*
+ * Notes where the node was seen last. A failed allocation keeps the old name, which serves as well; so does a place
+ * beneath itself, which a directory seems to have when others moved it and not every name on the way was seen since.
+ */
 static void rename_locked(struct inlay_node *n, struct inlay_node *parent, struct inlay_str name,
                           struct inlay_node **ret_old_parent)
 {
+	bool moved = n->parent != parent;
 	char *copy;
 
 	*ret_old_parent = NULL;
 	if (n->number == INLAY_ROOT_NUMBER || n == parent)
 		return;
-	if (n->parent == parent && strlen(n->name) == name.len && memcmp(n->name, name.p, name.len) == 0)
+	if (!moved && strlen(n->name) == name.len && memcmp(n->name, name.p, name.len) == 0)
+		return;
+	if (moved && n->parent && is_above_locked(n, parent))
 		return;
 	copy = strndup(name.p, name.len);
 	if (!copy)
 		return;
+	if (moved && !inlay_node_ref(parent)) { /* forgotten meanwhile */
+		free(copy);
+		return;
+	}
 	free(n->name);
 	n->name = copy;
-	if (n->parent != parent && inlay_node_ref(parent)) {
+	if (moved) {
 		*ret_old_parent = n->parent;
 		n->parent = parent;
 	}
 }
 
-static struct inlay_node *learn_locked(struct inlay_nodes *ns, uint32_t type, const struct inlay_node_id *ids[INLAY_SIDES])
+static void unmap_locked(struct inlay_nodes *ns, struct inlay_node *n)
 {
-	struct inlay_node *n = NULL;
+	for (int side = 0; side < INLAY_SIDES && !n->replaced; side++)
+		if (n->has[side])
+			inlay_map_remove(&ns->map[side], &n->link[side]);
+	n->replaced = true;
+}
+
+/* Identities never change within a node, as operations read them without a lock. */
+static bool is_another_locked(struct inlay_node *n, const struct inlay_node_id *ids[INLAY_SIDES], unsigned absent)
+{
+	for (int side = 0; side < INLAY_SIDES; side++) {
+		if (!n->has[side])
+			continue;
+		if (absent & 1u << side || (ids[side] && memcmp(ids[side], &n->id[side], sizeof n->id[side]) != 0))
+			return n->number != INLAY_ROOT_NUMBER;
+	}
+	return false;
+}
+
+static struct inlay_node *learn_locked(struct inlay_nodes *ns, uint32_t type, const struct inlay_node_id *ids[INLAY_SIDES],
+                                       unsigned absent)
+{
+	struct inlay_node *n = NULL, *old, *owner;
 
 	for (int side = 0; side < INLAY_SIDES && !n; side++)
 		if (ids[side])
 			n = find_locked(ns, side, ids[side]);
-	if (!n || !inlay_node_ref(n)) {
+	old = n && is_another_locked(n, ids, absent) ? n : NULL;
+	if (old || !n || !inlay_node_ref(n)) {
 		n = make_node(ns, type);
 		if (!n)
 			return NULL;
 		inlay_node_ref(n);
+		if (old)
+			unmap_locked(ns, old);
 	}
 	for (int side = 0; side < INLAY_SIDES; side++) {
 		if (!ids[side])
 			continue;
-		if (!n->has[side] && !find_locked(ns, side, ids[side]))
+		/* Another node may have this identity, and keeps it as long as it lives: then the pin is its, too. */
+		owner = find_locked(ns, side, ids[side]);
+		if (!owner && !n->has[side]) {
 			add_side_locked(n, side, ids[side]);
-		n->pins[side]++;
+			owner = n;
+		}
+		if (owner)
+			owner->pins[side]++;
 	}
 	n->lookups++;
 	return n;
 }
 
 struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str name, uint32_t type,
-                                    const struct inlay_node_id *ids[INLAY_SIDES])
+                                    const struct inlay_node_id *ids[INLAY_SIDES], unsigned absent)
 {
 	struct inlay_nodes *ns = parent->nodes;
 	struct inlay_node *n, *old_parent = NULL;
 
 	pthread_mutex_lock(&ns->lock);
-	n = learn_locked(ns, type, ids);
+	n = learn_locked(ns, type, ids, absent);
 	if (n)
 		rename_locked(n, parent, name, &old_parent);
 	pthread_mutex_unlock(&ns->lock);
@@ -212,7 +273,7 @@ void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struc
 	struct inlay_nodes *ns = n->nodes;
 
 	pthread_mutex_lock(&ns->lock);
-	if (!n->has[side] && !find_locked(ns, (int)side, id))
+	if (!n->has[side] && !n->replaced && !find_locked(ns, (int)side, id))
 		add_side_locked(n, (int)side, id);
 	pthread_mutex_unlock(&ns->lock);
 }
@@ -228,9 +289,8 @@ bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, 
 	n->lookups -= count < n->lookups ? count : n->lookups;
 	if (n->lookups == 0 && inlay_table_remove(ns->table, n->table_id) == 0) {
 		gone = true;
+		unmap_locked(ns, n);
 		for (int side = 0; side < INLAY_SIDES; side++) {
-			if (n->has[side])
-				inlay_map_remove(&ns->map[side], &n->link[side]);
 			ret->id[side] = n->id[side];
 			ret->pins[side] = n->pins[side];
 		}

@@ -34,9 +34,13 @@ struct inlay_node {
 	uint64_t table_id;
 	uint64_t lookups;
 	uint64_t pins[INLAY_SIDES];
+	bool replaced;                   /* its identities are another node's now */
 	struct inlay_node *parent;       /* referenced; NULL for the root */
 	char *name;
-	struct inlay_map_link link[INLAY_SIDES];
+	union {
+		struct inlay_map_link link[INLAY_SIDES];
+		struct inlay_node *next_freed; /* once it is out of the maps */
+	};
 };
 
 #define INLAY_ROOT_NUMBER 1u
@@ -53,10 +57,12 @@ void inlay_node_put(struct inlay_node *n); /* NULL is fine */
 
 /*
  * A side (or both, for a merged directory) answered that `name` in `parent` is this file: finds or makes its node,
- * counts one lookup by the kernel and returns a reference. ids[side] NULL: not on that side. NULL: out of memory.
+ * counts one lookup by the kernel and returns a reference. ids[side] NULL: not on that side, or not asked there; absent
+ * has 1 << side where it was asked and is not. NULL: out of memory.
+ * What was merged and is so no more, or with another half, is another file for the kernel, and gets a new node.
  */
 struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str name, uint32_t type,
-                                    const struct inlay_node_id *ids[INLAY_SIDES]);
+                                    const struct inlay_node_id *ids[INLAY_SIDES], unsigned absent);
 /* The directory exists on this side now, too. */
 void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id);
 

@@ -115,7 +115,7 @@ int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str
 	const struct inlay_node_id *ids[INLAY_SIDES] = {NULL, NULL};
 
 	ids[side] = id;
-	op->found = inlay_node_learn(dir, name, mode & INLAY_TYPE_MASK, ids);
+	op->found = inlay_node_learn(dir, name, mode & INLAY_TYPE_MASK, ids, 0);
 	return op->found ? 0 : -INLAY_ENOMEM;
 }
 
