@@ -1,7 +1,8 @@
 /*
  * Small files, as programs meet them: smallfiles DIR FILES THREADS PHASE... Each thread has a folder of its own; a phase
- * prints its operations per second. Phases: create (open, write 4 KiB, close), stat, read (open, read, close), list,
- * rename, unlink.
+ * prints its operations per second. Phases: create (open, write 4 KiB, close), stat, read (open, read, close), list
+ * (names alone), walk (names and attributes, as `ls -l`), rename, unlink. PHASE:SECONDS repeats a phase that changes
+ * nothing until that time has passed, so that fast ones are measured over more than a few milliseconds.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <dirent.h>
@@ -22,10 +23,18 @@ struct worker {
 	int dir;
 	unsigned files;
 	unsigned long done; /* operations */
+	double seconds;	    /* the phase repeats until then */
 	void (*phase)(struct worker *w);
 };
 
 static char content[BYTES];
+
+static double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static void name_of(char name[32], unsigned i, const char *suffix)
 {
@@ -66,8 +75,7 @@ static void read_each(struct worker *w)
 	}
 }
 
-/* Lists as `ls -l` does: each entry with its attributes; counts entries. */
-static void list(struct worker *w)
+static void list_each(struct worker *w, int with_attributes)
 {
 	struct stat s;
 	const struct dirent *e;
@@ -78,7 +86,7 @@ static void list(struct worker *w)
 	while ((e = readdir(d))) {
 		if (e->d_name[0] == '.')
 			continue;
-		if (fstatat(w->dir, e->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+		if (with_attributes && fstatat(w->dir, e->d_name, &s, AT_SYMLINK_NOFOLLOW) < 0)
 			err(1, "stat %s", e->d_name);
 		seen++;
 	}
@@ -86,6 +94,16 @@ static void list(struct worker *w)
 	if (seen != w->files)
 		errx(1, "%u entries, not %u", seen, w->files);
 	w->done += seen;
+}
+
+static void list(struct worker *w)
+{
+	list_each(w, 0);
+}
+
+static void walk(struct worker *w)
+{
+	list_each(w, 1);
 }
 
 static void rename_each(struct worker *w)
@@ -112,31 +130,47 @@ static void unlink_each(struct worker *w)
 static const struct {
 	const char *name;
 	void (*run)(struct worker *w);
+	int changes; /* can't run twice */
 } phases[] = {
-	{"create", create}, {"stat", stat_each}, {"read", read_each},
-	{"list", list},     {"rename", rename_each}, {"unlink", unlink_each},
+	{"create", create, 1}, {"stat", stat_each, 0},	   {"read", read_each, 0},     {"list", list, 0},
+	{"walk", walk, 0},     {"rename", rename_each, 1}, {"unlink", unlink_each, 1},
 };
 
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	w->phase(w);
+	double begin = now_s();
+	do
+		w->phase(w);
+	while (now_s() - begin < w->seconds);
 	return NULL;
 }
 
-static void run_phase(const char *name, struct worker *workers, unsigned threads)
+/* The place in phases of the one that this argument names, and how long it shall repeat. */
+static unsigned phase_find(const char *arg, double *ret_seconds)
 {
-	struct timespec begin, end;
+	size_t len = strcspn(arg, ":");
+	*ret_seconds = arg[len] ? atof(arg + len + 1) : 0;
+	for (unsigned p = 0; p < sizeof(phases) / sizeof(*phases); p++) {
+		if (strlen(phases[p].name) != len || strncmp(phases[p].name, arg, len) != 0)
+			continue;
+		if (phases[p].changes && *ret_seconds > 0)
+			errx(2, "%s can't be repeated", phases[p].name);
+		return p;
+	}
+	errx(2, "no such phase: %s", arg);
+}
+
+static void run_phase(const char *arg, struct worker *workers, unsigned threads)
+{
+	double repeat;
+	unsigned p = phase_find(arg, &repeat);
 	unsigned long done = 0;
-	unsigned p = 0;
-	while (p < sizeof(phases) / sizeof(*phases) && strcmp(phases[p].name, name) != 0)
-		p++;
-	if (p == sizeof(phases) / sizeof(*phases))
-		errx(2, "no such phase: %s", name);
-	clock_gettime(CLOCK_MONOTONIC, &begin);
+	double begin = now_s();
 	for (unsigned i = 0; i < threads; i++) {
 		workers[i].phase = phases[p].run;
 		workers[i].done = 0;
+		workers[i].seconds = repeat;
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
 			errx(1, "no thread");
 	}
@@ -144,9 +178,7 @@ static void run_phase(const char *name, struct worker *workers, unsigned threads
 		pthread_join(workers[i].thread, NULL);
 		done += workers[i].done;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-	printf("%s %.1f\n", name, (double)done / seconds);
+	printf("%s %.1f\n", phases[p].name, (double)done / (now_s() - begin));
 	fflush(stdout);
 }
 
