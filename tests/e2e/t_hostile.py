@@ -251,6 +251,7 @@ def test_jail_swapped_directory(t):
             os.symlink(t.path("outside"), f"{t.behind}/real")
             os.unlink(f"{t.behind}/real")
             os.rename(f"{t.behind}/was", f"{t.behind}/real")
+            time.sleep(random.random() / 1000)
 
     thread = threading.Thread(target=swap)
     thread.start()
