@@ -85,15 +85,14 @@ static void run_later(struct inlay_task *t)
 	run(inlay_container(t, struct local_call, task));
 }
 
-static void submit(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
+/* NULL: out of memory; the call has ended. */
+static struct local_call *prepare(struct inlay_local_side *s, unsigned lane, struct inlay_call *call)
 {
-	struct inlay_local_side *s = inlay_container(port, struct inlay_local_side, port);
-	struct inlay_side_port *remote = s->redirect->port[INLAY_REMOTE];
 	struct local_call *lc = take_call(s, lane);
 
 	if (!lc) {
 		call->done(call, &(struct inlay_reply){.status = -INLAY_ENOMEM});
-		return;
+		return NULL;
 	}
 	lc->call = call;
 	lc->side = s;
@@ -107,13 +106,34 @@ static void submit(struct inlay_side_port *port, unsigned lane, struct inlay_cal
 		.data = call->data,
 		.data_len = call->data_len,
 	};
+	return lc;
+}
+
+static void post(struct local_call *lc)
+{
+	lc->task = (struct inlay_task){.done = run_later};
+	inlay_loop_post(lc->loop, &lc->task);
+}
+
+static void submit(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
+{
+	struct inlay_local_side *s = inlay_container(port, struct inlay_local_side, port);
+	struct inlay_side_port *remote = s->redirect->port[INLAY_REMOTE];
+	struct local_call *lc = prepare(s, lane, call);
+
 	/* A frame's arrival is being worked off above us: it must not lose its loop in the middle. */
-	if (remote && remote->is_nested && remote->is_nested(remote, lane)) {
-		lc->task = (struct inlay_task){.done = run_later};
-		inlay_loop_post(lc->loop, &lc->task);
-	} else {
+	if (lc && remote && remote->is_nested && remote->is_nested(remote, lane))
+		post(lc);
+	else if (lc)
 		run(lc);
-	}
+}
+
+static void submit_later(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
+{
+	struct local_call *lc = prepare(inlay_container(port, struct inlay_local_side, port), lane, call);
+
+	if (lc)
+		post(lc);
 }
 
 static void lock_event(void *arg, const struct inlay_event_lock_req *e)
@@ -160,6 +180,7 @@ int inlay_local_side_open(int dir_fd, bool readonly, struct inlay_crew *crew, st
 	s->crew = crew;
 	s->redirect = redirect;
 	s->port.submit = submit;
+	s->port.submit_later = submit_later;
 	s->port.present = true;
 	s->port.max_data = INLAY_DATA_MAX;
 	s->spare = calloc(lanes, sizeof *s->spare);

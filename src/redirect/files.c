@@ -210,25 +210,62 @@ void inlay_op_copy(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, copy_answered);
 }
 
+static void send_readdir(struct inlay_op *op);
+
+/* True when there are entries and the judge hides them all; *ret_last is then the last one's cookie. */
+static bool all_hidden(struct inlay_op *op, const struct inlay_reply *r, uint64_t *ret_last)
+{
+	struct inlay_reader data = inlay_reader(r->data, r->data_len);
+	struct inlay_dirent d;
+
+	if (!r->data_len || !inlay_judge_has_rules(op->redirect->judge))
+		return false;
+	while (data.p < data.end) {
+		if (inlay_get_dirent(&data, &d, 0) < 0 || !inlay_op_is_hidden(op, op->file->node, &d, op->side))
+			return false;
+		*ret_last = d.cookie;
+	}
+	return true;
+}
+
 static void readdir_answered(struct inlay_op *op, const struct inlay_reply *r)
 {
 	struct inlay_readdir_rep rep;
+	uint64_t last = 0;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(readdir, r, &rep);
 
-	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(readdir, r, &rep));
+	if (err == 0 && !rep.eof && all_hidden(op, r, &last)) {
+		op->in.io.off = last;
+		send_readdir(op);
+		return;
+	}
+	inlay_op_end(op, err);
+}
+
+static void send_readdir(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_READDIR);
+	struct inlay_readdir_req req = {.handle = op->file->handle, .cookie = op->in.io.off,
+	                                .max = (uint32_t)op->in.io.len};
+
+	inlay_put_readdir_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, readdir_answered);
 }
 
 void inlay_op_readdir(struct inlay_op *op)
 {
-	struct inlay_writer w;
-	struct inlay_readdir_req req = {.handle = op->file->handle, .cookie = op->in.io.off,
-	                                .max = (uint32_t)op->in.io.len};
-
 	op->kind = INLAY_READDIR;
-	if (op->file->listing) {
+	if (op->file->listing)
 		inlay_listing_read(op);
-		return;
-	}
-	w = inlay_op_begin(op, INLAY_READDIR);
-	inlay_put_readdir_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, readdir_answered);
+	else
+		send_readdir(op);
+}
+
+bool inlay_op_fit_entry(struct inlay_op *op, struct inlay_dirent *d)
+{
+	if (op->file->listing) /* its entries are chosen and fitted already */
+		return true;
+	if (op->file->side == INLAY_LOCAL)
+		d->ino |= INLAY_LOCAL_INO;
+	return !inlay_op_is_hidden(op, op->file->node, d, op->file->side);
 }

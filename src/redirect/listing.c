@@ -11,7 +11,8 @@
 
 #include <stdlib.h>
 
-#define BATCH (64u * 1024u) /* payload bytes asked for at a time */
+#define BATCH (64u * 1024u)        /* payload bytes asked for at a time */
+#define ENTRIES_MAX (1u << 24)     /* of both halves, hidden ones included: a server may go on for ever */
 
 struct entry {
 	uint64_t ino;
@@ -27,6 +28,7 @@ struct inlay_listing {
 	size_t count, cap;
 	char *names;
 	size_t names_len, names_cap;
+	uint32_t seen;               /* entries that both sides have told of */
 	struct inlay_map by_name;
 	uint64_t cookie;             /* of the half being gathered */
 	_Atomic bool busy;           /* one reader at a time; the kernel sees to that, a hostile one is refused */
@@ -37,7 +39,7 @@ static void clear(struct inlay_listing *l)
 {
 	for (size_t i = 0; i < l->count; i++)
 		free(l->entries[i]);
-	l->count = l->names_len = 0;
+	l->count = l->names_len = l->seen = 0;
 	inlay_map_done(&l->by_name);
 }
 
@@ -153,7 +155,7 @@ static int make_room(struct inlay_listing *l, size_t name_len)
 		l->cap = cap;
 	}
 	if (l->names_cap - l->names_len < name_len) {
-		size_t cap = 2 * l->names_cap + 4096;
+		size_t cap = 2 * l->names_cap + 4096; /* a name is at most 255 bytes */
 		char *grown = realloc(l->names, cap);
 
 		if (!grown)
@@ -174,7 +176,7 @@ static int add(struct inlay_listing *l, const struct inlay_dirent *d, enum inlay
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return -INLAY_ENOMEM;
-	*e = (struct entry){.ino = d->ino, .type = d->type, .name_off = (uint32_t)l->names_len, .name_len = d->name.len,
+	*e = (struct entry){.ino = side == INLAY_LOCAL ? d->ino | INLAY_LOCAL_INO : d->ino, .type = d->type, .name_off = (uint32_t)l->names_len, .name_len = d->name.len,
 	                    .side = side};
 	memcpy(l->names + l->names_len, d->name.p, d->name.len);
 	l->names_len += d->name.len;
@@ -186,15 +188,9 @@ static int add(struct inlay_listing *l, const struct inlay_dirent *d, enum inlay
 /* Whether the judge shows this side's entry. */
 static bool shown(struct inlay_op *op, const struct inlay_dirent *d, enum inlay_side side)
 {
-	const struct inlay_rule *rule;
-
-	if (inlay_str_is(d->name, ".") || inlay_str_is(d->name, ".."))
-		return side == INLAY_LOCAL;
-	inlay_op_match_rules(op, op->file->node, d->name);
-	rule = d->type == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
-	if (rule)
-		return rule->side == side;
-	return side == INLAY_LOCAL || !find(op->file->listing, d->name);
+	if (side == INLAY_REMOTE && (inlay_str_is(d->name, ".") || inlay_str_is(d->name, "..")))
+		return false;
+	return !inlay_op_is_hidden(op, op->file->node, d, side) && !find(op->file->listing, d->name);
 }
 
 static int take_batch(struct inlay_op *op, const struct inlay_reply *r, enum inlay_side side, bool *ret_end)
@@ -209,6 +205,8 @@ static int take_batch(struct inlay_op *op, const struct inlay_reply *r, enum inl
 		if (inlay_get_dirent(&data, &d, 0) < 0)
 			return -INLAY_EIO;
 		l->cookie = d.cookie;
+		if (++l->seen > ENTRIES_MAX)
+			return -INLAY_EOVERFLOW;
 		if (shown(op, &d, side))
 			err = add(l, &d, side);
 	}
@@ -220,10 +218,19 @@ static int take_batch(struct inlay_op *op, const struct inlay_reply *r, enum inl
 static void give_out(struct inlay_op *op);
 static void gather(struct inlay_op *op, enum inlay_side side);
 
+/* The next reader may come only when the interceptor is done with the payload: that is, when op is gone. */
 static void end_reading(struct inlay_op *op, int status)
 {
-	atomic_store(&op->file->listing->busy, false);
+	struct inlay_redirect *r = op->redirect;
+	struct inlay_file *f = inlay_file_get(r, op->file->number);
+	struct inlay_listing *l = op->file->listing;
+
+	if (!f) /* closed meanwhile: there is no next one */
+		atomic_store(&l->busy, false);
 	inlay_op_end(op, status);
+	if (f)
+		atomic_store(&l->busy, false);
+	inlay_file_put(r, f);
 }
 
 static void gathered(struct inlay_op *op, const struct inlay_reply *r)

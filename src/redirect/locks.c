@@ -35,7 +35,8 @@ static void send_cancel(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, cancel_answered);
 }
 
-enum wait_state { WAIT_ASKING, WAIT_IDLE }; /* op->result while it waits: a request is out, or none is */
+/* op->result while it waits: a request is out, none is, or it is on its way to its lane to send one. */
+enum wait_state { WAIT_ASKING, WAIT_IDLE, WAIT_POSTED };
 
 /*
  * A refusal may be due to a lock of a description that the same program has just closed: closing is not waited for by the
@@ -67,12 +68,11 @@ static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (r->status == -INLAY_EAGAIN && wait_for_closes(op))
 		return;
-	if (r->status != -INLAY_EQUEUED) {
+	/* Granted and interrupted at once: the grant stands, the program has its lock. */
+	if (r->status != -INLAY_EQUEUED || !(op->in.lock.flags & INLAY_LOCK_WAIT)) {
 		leave_waiters(op);
-		if (r->status == 0 && op->canceled) {
-			/* Granted and interrupted at once: the grant stands, the program has its lock. */
-		}
-		inlay_op_end(op, r->status);
+		/* Queueing who did not ask for it is no answer; nobody would ever wake it. */
+		inlay_op_end(op, r->status == -INLAY_EQUEUED ? -INLAY_EIO : r->status);
 		return;
 	}
 	pthread_mutex_lock(&op->redirect->waiters_lock);
@@ -107,6 +107,7 @@ static void resume(struct inlay_op *op, const struct inlay_reply *r)
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	canceled = op->canceled;
 	op->poked = op->for_close = false;
+	op->result = WAIT_ASKING;
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (canceled)
 		send_cancel(op);
@@ -133,21 +134,23 @@ static bool wake_locked(struct inlay_op *op)
 {
 	if (op->result != WAIT_IDLE)
 		return false;
-	op->result = WAIT_ASKING;
+	op->result = WAIT_POSTED;
 	op->step = resume;
 	return true;
 }
 
-void inlay_op_lock_interrupt(struct inlay_op *op)
+bool inlay_op_lock_interrupt(struct inlay_op *op)
 {
-	bool wake;
+	bool wake, asking;
 
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	op->canceled = true;
+	asking = op->result == WAIT_ASKING;
 	wake = !inlay_list_empty(&op->waiter) && wake_locked(op);
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (wake)
 		op->redirect->repost(op->redirect, op);
+	return asking;
 }
 
 static bool is_hinted(const struct inlay_op *op, enum inlay_side side, const struct inlay_event_lock_req *e)

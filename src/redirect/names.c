@@ -39,12 +39,13 @@ static void lookup_merged(struct inlay_op *op, const struct inlay_reply *r)
 		inlay_op_end(op, err); /* half a directory would be a lie */
 		return;
 	}
-	if (err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR) {
+	op->seen[INLAY_REMOTE] = err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR;
+	if (op->seen[INLAY_REMOTE])
 		op->ids[INLAY_REMOTE] = rep.node;
-		op->seen[INLAY_REMOTE] = true;
-	} else {
+	else
 		op->absent |= 1u << INLAY_REMOTE;
-	}
+	if (err == 0 && !op->seen[INLAY_REMOTE])
+		inlay_op_unpin(op, INLAY_REMOTE, &rep.node);
 	lookup_found(op);
 }
 
@@ -56,8 +57,10 @@ static void lookup_remote(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (err == 0) {
 		rule = rule_for(op, rep.attr.mode);
-		if (rule && rule->side == INLAY_LOCAL)
+		if (rule && rule->side == INLAY_LOCAL) {
+			inlay_op_unpin(op, INLAY_REMOTE, &rep.node);
 			err = -INLAY_ENOENT; /* the rule hides the server's */
+		}
 	}
 	if (err < 0) {
 		inlay_op_end(op, err);
@@ -94,6 +97,7 @@ static void lookup_local(struct inlay_op *op, const struct inlay_reply *r)
 	}
 	rule = rule_for(op, rep.attr.mode);
 	if (rule && rule->side == INLAY_REMOTE) {
+		inlay_op_unpin(op, INLAY_LOCAL, &rep.node);
 		lookup_try_remote(op);
 		return;
 	}
@@ -290,7 +294,10 @@ static void send_remove(struct inlay_op *op, enum inlay_side side,
 
 static void merged_mended(struct inlay_op *op, const struct inlay_reply *r)
 {
-	(void)r;
+	struct inlay_mkdir_rep rep;
+
+	if (r->status == 0 && INLAY_OP_GET(mkdir, r, &rep) == 0)
+		inlay_op_unpin(op, INLAY_REMOTE, &rep.node);
 	inlay_op_end(op, op->result);
 }
 
@@ -330,7 +337,7 @@ static void remove_decided(struct inlay_op *op)
 	if (!inlay_node_on(op->node, op->side))
 		inlay_op_end(op, -INLAY_ENOENT);
 	else if (op->kind == INLAY_RMDIR && op->side == INLAY_LOCAL && !op->rule_dir &&
-	         inlay_node_on(op->node, INLAY_REMOTE))
+	         op->decide.found == INLAY_TYPE_DIR && inlay_node_on(op->node, INLAY_REMOTE))
 		send_remove(op, INLAY_REMOTE, merged_remote_removed);
 	else
 		send_remove(op, op->side, inlay_op_step_end);
@@ -362,13 +369,21 @@ static void send_rename(struct inlay_op *op)
 	inlay_op_send(op, &w, side, inlay_op_step_end);
 }
 
-/* A local file keeps its side under a new name, unless that name is taken on the server: that would hide it. */
+/*
+ * A local file keeps its side under a new name, unless that name is taken on the server: that would hide it. A local
+ * directory that is to be replaced must not be half of a merged one.
+ */
 static void rename_target_on_server(struct inlay_op *op, const struct inlay_reply *r)
 {
-	if (r->status == 0)
-		inlay_op_end(op, -INLAY_EXDEV);
-	else if (r->status != -INLAY_ENOENT)
-		inlay_op_end(op, r->status);
+	struct inlay_lookup_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
+
+	if (err == 0)
+		inlay_op_unpin(op, INLAY_REMOTE, &rep.node);
+	if (err == 0 && (!op->decide.found || (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR))
+		err = -INLAY_EXDEV;
+	if (err < 0 && err != -INLAY_ENOENT)
+		inlay_op_end(op, err);
 	else
 		inlay_op_ensure_dir(op, op->to, INLAY_LOCAL, send_rename);
 }
@@ -376,41 +391,76 @@ static void rename_target_on_server(struct inlay_op *op, const struct inlay_repl
 static void rename_target_decided(struct inlay_op *op)
 {
 	enum inlay_side from = (enum inlay_side)op->result;
-	bool ruled = op->rule_file || op->rule_dir;
+	const struct inlay_rule *rule = op->decide.type == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
+	bool shadows = !op->decide.found || op->decide.found == INLAY_TYPE_DIR;
 
 	if (op->side != from)
 		inlay_op_end(op, -INLAY_EXDEV);
-	else if (from == INLAY_LOCAL && !ruled && !op->seen[INLAY_LOCAL] && inlay_node_on(op->to, INLAY_REMOTE))
+	else if (from == INLAY_LOCAL && !rule && shadows && inlay_node_on(op->to, INLAY_REMOTE))
 		inlay_op_send_lookup(op, op->to, op->to_name, INLAY_REMOTE, rename_target_on_server);
 	else
 		inlay_op_ensure_dir(op, op->to, from, send_rename);
+}
+
+static void rename_decide_target(struct inlay_op *op, uint32_t type)
+{
+	inlay_op_decide(op, op->to, op->to_name, type, (enum inlay_side)op->result, rename_target_decided);
+}
+
+static void rename_source_typed(struct inlay_op *op, const struct inlay_reply *r)
+{
+	struct inlay_lookup_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
+
+	if (err < 0) {
+		inlay_op_end(op, err);
+		return;
+	}
+	inlay_op_unpin(op, (enum inlay_side)op->result, &rep.node);
+	rename_decide_target(op, rep.attr.mode & INLAY_TYPE_MASK);
+}
+
+/* What the rules say of the new name may depend on what the old one stands for. */
+static void rename_source_known(struct inlay_op *op)
+{
+	inlay_op_match_rules(op, op->to, op->to_name);
+	if (op->rule_file == op->rule_dir)
+		rename_decide_target(op, 0);
+	else if (op->in.make.flags & INLAY_RENAME_EXCHANGE)
+		inlay_op_end(op, -INLAY_EXDEV); /* two types, two rules: not worth asking for */
+	else
+		inlay_op_send_lookup(op, op->node, op->name, (enum inlay_side)op->result, rename_source_typed);
 }
 
 /* The source is a merged directory when its remote half is a directory, too: that can't move as one. */
 static void rename_source_merged(struct inlay_op *op, const struct inlay_reply *r)
 {
 	struct inlay_lookup_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
 
-	if (r->status == 0 && INLAY_OP_GET(lookup, r, &rep) == 0 &&
-	    (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR) {
-		inlay_op_end(op, -INLAY_EXDEV);
-		return;
-	}
-	op->seen[INLAY_LOCAL] = false;
-	inlay_op_decide(op, op->to, op->to_name, 0, INLAY_LOCAL, rename_target_decided);
+	if (err == 0)
+		inlay_op_unpin(op, INLAY_REMOTE, &rep.node);
+	if (err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR)
+		err = -INLAY_EXDEV;
+	if (err < 0 && err != -INLAY_ENOENT)
+		inlay_op_end(op, err);
+	else
+		rename_source_known(op);
 }
 
 static void rename_source_decided(struct inlay_op *op)
 {
+	bool may_be_merged = op->decide.found == 0 || op->decide.found == INLAY_TYPE_DIR;
+
 	op->result = (int)op->side;
-	if (!inlay_node_on(op->node, op->side)) {
+	if (!inlay_node_on(op->node, op->side))
 		inlay_op_end(op, -INLAY_ENOENT);
-	} else if (op->side == INLAY_LOCAL && inlay_node_on(op->node, INLAY_REMOTE) && !op->rule_dir) {
+	else if (op->in.make.flags & INLAY_RENAME_EXCHANGE && op->rule_file != op->rule_dir)
+		inlay_op_end(op, -INLAY_EXDEV);
+	else if (op->side == INLAY_LOCAL && may_be_merged && inlay_node_on(op->node, INLAY_REMOTE) && !op->rule_dir)
 		inlay_op_send_lookup(op, op->node, op->name, INLAY_REMOTE, rename_source_merged);
-	} else {
-		op->seen[INLAY_LOCAL] = false;
-		inlay_op_decide(op, op->to, op->to_name, 0, op->side, rename_target_decided);
-	}
+	else
+		rename_source_known(op);
 }
 
 void inlay_op_rename(struct inlay_op *op)

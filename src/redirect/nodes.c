@@ -205,7 +205,7 @@ static void unmap_locked(struct inlay_nodes *ns, struct inlay_node *n)
 	for (int side = 0; side < INLAY_SIDES && !n->replaced; side++)
 		if (n->has[side])
 			inlay_map_remove(&ns->map[side], &n->link[side]);
-	n->replaced = true;
+	n->replaced = true; /* as is one that was forgotten */
 }
 
 /* Identities never change within a node, as operations read them without a lock. */
@@ -268,14 +268,19 @@ struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str 
 	return n;
 }
 
-void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id)
+bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id)
 {
 	struct inlay_nodes *ns = n->nodes;
+	bool is_it;
 
 	pthread_mutex_lock(&ns->lock);
+	/* One that is forgotten or replaced must not get into the map: nobody would take it out. */
 	if (!n->has[side] && !n->replaced && !find_locked(ns, (int)side, id))
 		add_side_locked(n, (int)side, id);
+	is_it = n->has[side] && memcmp(&n->id[side], id, sizeof *id) == 0;
+	n->pins[side] += is_it;
 	pthread_mutex_unlock(&ns->lock);
+	return is_it;
 }
 
 bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, struct inlay_forgotten *ret)

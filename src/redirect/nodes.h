@@ -63,8 +63,8 @@ void inlay_node_put(struct inlay_node *n); /* NULL is fine */
  */
 struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str name, uint32_t type,
                                     const struct inlay_node_id *ids[INLAY_SIDES], unsigned absent);
-/* The directory exists on this side now, too. */
-void inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id);
+/* A reply said that the directory exists on this side, too. False: it has another identity there, or another node this one. */
+bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id);
 
 /* What is to be told to a side that pins nodes. */
 struct inlay_forgotten {

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Set in the inode numbers of local files, so that no local file and no remote one pass for hard links of each other. */
-#define LOCAL_INO_BIT (UINT64_C(1) << 62)
 #define PATH_ROOM 8192u
 
 static void release_file(void *object, void *arg)
@@ -106,7 +104,7 @@ void inlay_op_step_end(struct inlay_op *op, const struct inlay_reply *r)
 void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side)
 {
 	if (side == INLAY_LOCAL)
-		op->attr.ino |= LOCAL_INO_BIT;
+		op->attr.ino |= INLAY_LOCAL_INO;
 }
 
 int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
@@ -176,6 +174,17 @@ void inlay_op_match_rules(struct inlay_op *op, struct inlay_node *dir, struct in
 	op->rule_dir = inlay_judge_match(op->redirect->judge, path, (size_t)len, true);
 }
 
+bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struct inlay_dirent *d, enum inlay_side side)
+{
+	const struct inlay_rule *rule;
+
+	if (!inlay_judge_has_rules(op->redirect->judge) || inlay_str_is(d->name, ".") || inlay_str_is(d->name, ".."))
+		return false;
+	inlay_op_match_rules(op, dir, d->name);
+	rule = d->type == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
+	return rule && rule->side != side;
+}
+
 void inlay_op_send_lookup(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
                           void (*step)(struct inlay_op *op, const struct inlay_reply *r))
 {
@@ -208,8 +217,10 @@ static void decide_probed(struct inlay_op *op, const struct inlay_reply *r)
 		inlay_op_end(op, r->status < 0 ? r->status : -INLAY_EIO);
 		return;
 	}
+	inlay_op_unpin(op, INLAY_LOCAL, &rep.node);
 	op->seen[INLAY_LOCAL] = true;
-	rule = (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
+	op->decide.found = rep.attr.mode & INLAY_TYPE_MASK;
+	rule = op->decide.found == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
 	decided(op, rule ? rule->side : INLAY_LOCAL);
 }
 
@@ -219,7 +230,7 @@ void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_s
 	const struct inlay_rule *rule;
 	bool local = inlay_node_on(dir, INLAY_LOCAL), remote = inlay_node_on(dir, INLAY_REMOTE);
 
-	op->decide = (struct inlay_op_decide){dir, name, type, favoured, then};
+	op->decide = (struct inlay_op_decide){.dir = dir, .name = name, .type = type, .favoured = favoured, .then = then};
 	inlay_op_match_rules(op, dir, name);
 	rule = type == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
 	if (type == 0 && op->rule_file != op->rule_dir) {
@@ -240,17 +251,22 @@ void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_s
 
 static void ensure_next(struct inlay_op *op);
 
-static void ensure_looked_up(struct inlay_op *op, const struct inlay_reply *r)
+/* Takes LOOKUP's and MKDIR's reply, which are the same. */
+static void ensure_identified(struct inlay_op *op, const struct inlay_reply *r)
 {
 	struct inlay_lookup_rep rep;
 	struct inlay_node *child = op->ensure.child;
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(lookup, r, &rep);
+	bool is_dir = err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) == INLAY_TYPE_DIR;
 
 	op->ensure.child = NULL;
-	if (err == 0 && (rep.attr.mode & INLAY_TYPE_MASK) != INLAY_TYPE_DIR)
-		err = -INLAY_ENOTDIR;
-	if (err == 0)
-		inlay_node_add_side(child, op->ensure.side, &rep.node);
+	if (err == 0 && !(is_dir && inlay_node_add_side(child, op->ensure.side, &rep.node))) {
+		inlay_op_unpin(op, op->ensure.side, &rep.node);
+		if (!is_dir)
+			err = -INLAY_ENOTDIR;
+		else if (!inlay_node_on(child, op->ensure.side))
+			err = -INLAY_ESTALE; /* it is another node's by now: a new lookup finds that one */
+	}
 	inlay_node_put(child);
 	if (err < 0)
 		inlay_op_end(op, err);
@@ -258,24 +274,23 @@ static void ensure_looked_up(struct inlay_op *op, const struct inlay_reply *r)
 		ensure_next(op);
 }
 
-/* The child exists on the side by now, made by us or by someone else: ask who it is. */
 static void ensure_made(struct inlay_op *op, const struct inlay_reply *r)
 {
 	char name[INLAY_NAME_MAX + 1];
 	struct inlay_node *parent;
 
-	if (r->status < 0 && r->status != -INLAY_EEXIST) {
-		inlay_node_put(op->ensure.child);
-		inlay_op_end(op, r->status);
+	if (r->status != -INLAY_EEXIST) {
+		ensure_identified(op, r);
 		return;
 	}
+	/* Someone else made it, or it is no directory: ask. */
 	parent = inlay_node_parent(op->ensure.child, name);
 	if (!parent) {
 		inlay_node_put(op->ensure.child);
 		inlay_op_end(op, -INLAY_ESTALE);
 		return;
 	}
-	inlay_op_send_lookup(op, parent, inlay_str(name), op->ensure.side, ensure_looked_up);
+	inlay_op_send_lookup(op, parent, inlay_str(name), op->ensure.side, ensure_identified);
 	inlay_node_put(parent);
 }
 
@@ -361,6 +376,14 @@ static struct errand *errand_new(void)
 	return e;
 }
 
+static void errand_submit(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct errand *e)
+{
+	struct inlay_side_port *port = r->port[side];
+
+	/* Whoever sends an errand goes on with its own business, and needs its loop for that. */
+	(port->submit_later ? port->submit_later : port->submit)(port, lane, &e->call);
+}
+
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle)
 {
 	struct errand *e = errand_new();
@@ -373,7 +396,7 @@ void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum i
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		r->port[side]->submit(r->port[side], lane, &e->call);
+		errand_submit(r, lane, side, e);
 }
 
 static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *id,
@@ -394,7 +417,13 @@ static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		r->port[side]->submit(r->port[side], lane, &e->call);
+		errand_submit(r, lane, side, e);
+}
+
+void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id)
+{
+	if (op->redirect->port[side]->wants_forget)
+		tell_forget(op->redirect, op->lane, side, id, 1);
 }
 
 void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t number, uint64_t count)

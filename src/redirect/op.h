@@ -16,6 +16,8 @@
 #define INLAY_TYPE_MASK 0170000u
 #define INLAY_TYPE_DIR 0040000u
 #define INLAY_TYPE_REG 0100000u
+/* Set in the inode numbers of local files, so that no local file and no remote one pass for hard links of each other. */
+#define INLAY_LOCAL_INO (UINT64_C(1) << 62)
 
 /* Copies the groups that there are, not the room for the most. */
 static inline void inlay_cred_copy(struct inlay_cred *to, const struct inlay_cred *from)
@@ -56,7 +58,8 @@ void inlay_op_match_rules(struct inlay_op *op, struct inlay_node *dir, struct in
 
 /*
  * Decides on which side `name` in `dir` is or, if new, is to be made; type: 0 unknown, INLAY_TYPE_DIR, or any other.
- * Then calls then(op) with op->side set (op->seen[INLAY_LOCAL]: it exists locally, where that was asked). It may send a lookup to the local side first.
+ * Then calls then(op) with op->side set (op->seen[INLAY_LOCAL] and decide.found: it exists locally, where that was asked).
+ * It may send a lookup to the local side first.
  * `favoured`: the side for a new name without a rule in a directory that is on both (usually INLAY_REMOTE).
  */
 void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, uint32_t type,
@@ -77,6 +80,10 @@ void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side);
 /* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
 void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);
 
+/* Whether the judge hides an entry of this directory's listing on that side. Uses op->rule_file and rule_dir. */
+bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struct inlay_dirent *d, enum inlay_side side);
+/* A reply named this node, and no node of ours counts that. */
+void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id);
 /* Tells a side, with an op of its own that nobody waits for. */
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
 

@@ -27,6 +27,8 @@ struct inlay_side_port {
 	 * thread of lane `lane`. After it returned, the caller may have lost the loop: it touches nothing and returns.
 	 */
 	void (*submit)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
+	/* As submit, but the caller keeps its loop and goes on. NULL: submit never loses it. */
+	void (*submit_later)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
 	/* Gives up a call that can still be given up (the lane is down, or it was never sent); it then ends. NULL: can't. */
 	void (*cancel)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
 	/* Whether completions of this port are running up the stack: another port must not lose the loop under them. */
@@ -137,6 +139,7 @@ struct inlay_op {
 		struct inlay_str name;
 		uint32_t type;
 		enum inlay_side favoured;
+		uint32_t found;                /* type of what was found locally, 0 for nothing */
 		void (*then)(struct inlay_op *op);
 	} decide;
 	struct inlay_op_ensure {
@@ -200,6 +203,11 @@ void inlay_op_seek(struct inlay_op *op);
 void inlay_op_copy(struct inlay_op *op);
 /* file (a directory), in.io off = cookie, len = bytes; reply->data = struct inlay_dirent payload. */
 void inlay_op_readdir(struct inlay_op *op);
+/*
+ * During the finish of a readdir, for each entry of reply->data: false when the judge hides it. Fits its inode number. A
+ * listing is not over when a batch has nothing to show: such batches are not given out.
+ */
+bool inlay_op_fit_entry(struct inlay_op *op, struct inlay_dirent *d);
 /* node; out.statfs. */
 void inlay_op_statfs(struct inlay_op *op);
 /* node, name, cred, in.xattr; out.xattr and reply->data for get and list. kind: INLAY_GETXATTR ... INLAY_REMOVEXATTR. */
@@ -211,8 +219,11 @@ void inlay_op_testlock(struct inlay_op *op);
 /* Releases the owner's POSIX locks of the file, as closing a descriptor does: in.lock.owner. */
 void inlay_op_flush(struct inlay_op *op);
 
-/* A waiting lock is given up: it ends with -INLAY_EINTR if it is still waiting. Any thread. */
-void inlay_op_lock_interrupt(struct inlay_op *op);
+/*
+ * A waiting lock is given up: it ends with -INLAY_EINTR if it is still waiting. Any thread. True: its call is with the side
+ * right now, and whoever is on its lane's thread may have the port cancel it.
+ */
+bool inlay_op_lock_interrupt(struct inlay_op *op);
 /* EVENT_LOCK came in: whoever waits for this asks again. Any thread. */
 void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e);
 

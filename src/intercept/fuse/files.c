@@ -266,6 +266,8 @@ static void finish_readdir(struct inlay_op *op, int status)
 			status = -INLAY_EIO;
 			break;
 		}
+		if (!inlay_op_fit_entry(op, &d))
+			continue;
 		size = put_dirent(out->mem + used, rq->size - used, &d);
 		if (size == 0)
 			break;
