@@ -176,8 +176,10 @@ static int add(struct inlay_listing *l, const struct inlay_dirent *d, enum inlay
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return -INLAY_ENOMEM;
-	*e = (struct entry){.ino = side == INLAY_LOCAL ? d->ino | INLAY_LOCAL_INO : d->ino, .type = d->type, .name_off = (uint32_t)l->names_len, .name_len = d->name.len,
+	*e = (struct entry){.ino = d->ino, .type = d->type, .name_off = (uint32_t)l->names_len, .name_len = d->name.len,
 	                    .side = side};
+	if (side == INLAY_LOCAL)
+		e->ino |= INLAY_LOCAL_INO;
 	memcpy(l->names + l->names_len, d->name.p, d->name.len);
 	l->names_len += d->name.len;
 	l->entries[l->count++] = e;

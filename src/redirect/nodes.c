@@ -21,30 +21,38 @@ struct inlay_nodes {
 	struct inlay_node *root;
 	pthread_mutex_t lock;                /* map, and of every node: lookups, pins, parent, name */
 	struct inlay_map map[INLAY_SIDES];   /* identity -> node */
+	pthread_mutex_t freed_lock;          /* of the rest */
+	struct inlay_node *freed;            /* to be freed by who is freeing */
+	bool freeing;
 };
 
 /*
  * The last reference to a node may be the last to its parent, and so on up: a chain as deep as someone's directories.
- * Nodes that are freed inside the freeing of another wait for their turn instead of going deeper.
+ * Nodes that are freed while another is wait on a list instead of going deeper; whoever is at it frees them, too.
  */
-static __thread struct inlay_node **freeing;
-
 static void free_node(void *object, void *arg)
 {
-	struct inlay_node *n = object, *first = NULL;
+	struct inlay_nodes *ns = arg;
+	struct inlay_node *n = object;
 
-	(void)arg;
-	if (freeing) {
-		n->next_freed = *freeing;
-		*freeing = n;
+	pthread_mutex_lock(&ns->freed_lock);
+	n->next_freed = ns->freed;
+	ns->freed = n;
+	if (ns->freeing) {
+		pthread_mutex_unlock(&ns->freed_lock);
 		return;
 	}
-	for (freeing = &first; n; n = first, first = n ? n->next_freed : NULL) {
+	ns->freeing = true;
+	while ((n = ns->freed)) {
+		ns->freed = n->next_freed;
+		pthread_mutex_unlock(&ns->freed_lock);
 		inlay_node_put(n->parent);
 		free(n->name);
 		free(n);
+		pthread_mutex_lock(&ns->freed_lock);
 	}
-	freeing = NULL;
+	ns->freeing = false;
+	pthread_mutex_unlock(&ns->freed_lock);
 }
 
 static uint64_t id_hash(const struct inlay_nodes *ns, const struct inlay_node_id *id)
@@ -102,7 +110,8 @@ int inlay_nodes_new(const struct inlay_hash_key *seed, const struct inlay_node_i
 		return -INLAY_ENOMEM;
 	ns->seed = *seed;
 	pthread_mutex_init(&ns->lock, NULL);
-	ns->table = inlay_table_new(NODES_MAX, free_node, NULL);
+	pthread_mutex_init(&ns->freed_lock, NULL);
+	ns->table = inlay_table_new(NODES_MAX, free_node, ns);
 	if (!ns->table || inlay_map_init(&ns->map[0]) < 0 || inlay_map_init(&ns->map[1]) < 0)
 		goto fail;
 	ns->root = make_node(ns, 0040000);
@@ -138,6 +147,7 @@ void inlay_nodes_free(struct inlay_nodes *ns)
 	inlay_map_done(&ns->map[0]);
 	inlay_map_done(&ns->map[1]);
 	pthread_mutex_destroy(&ns->lock);
+	pthread_mutex_destroy(&ns->freed_lock);
 	free(ns);
 }
 
