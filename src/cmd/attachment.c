@@ -236,8 +236,16 @@ void inlay_attachment_close(struct inlay_attachment *a)
 	/* Lazily: whoever still stands in it must not keep us. The kernel's last requests then fail, as they must. */
 	if (a->mounted && !(a->fuse && inlay_fuse_is_over(a->fuse)))
 		(void)inlay_fuse_unmount(a->dir, true);
-	if (a->running)
+	if (a->running) {
+		/* What is under way ends now, each on its own thread: nothing may refer to it when it is freed below. */
+		inlay_link_stop(a->link);
+		inlay_redirect_stop_waiting(&a->redirect);
 		inlay_crew_stop(a->crew);
+		if (inlay_crew_is_stuck(a->crew)) {
+			inlay_error("%s: a local file does not answer: left as it is", a->dir);
+			return; /* its thread may still come back and use all this; the process ends soon */
+		}
+	}
 	inlay_fuse_free(a->fuse);
 	inlay_link_free(a->link);
 	inlay_redirect_done(&a->redirect);
@@ -305,7 +313,9 @@ static int fill_ops(struct inlay_attachment *a, struct inlay_attachment_status *
 int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_status *ret)
 {
 	struct inlay_pictures *p = inlay_pictures_take(a->crew, a->link);
-	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms, .readonly = a->readonly || (inlay_link_client(a->link)->export_flags & INLAY_EXPORT_READONLY),
+	bool readonly_export = inlay_link_client(a->link)->export_flags & INLAY_EXPORT_READONLY;
+	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms,
+	                                    .readonly = a->readonly || readonly_export,
 	                                    .passthrough = inlay_fuse_passthrough(a->fuse),
 	                                    .nodes = inlay_nodes_count(a->redirect.nodes),
 	                                    .files = inlay_table_count(a->redirect.files)};

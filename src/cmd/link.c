@@ -34,7 +34,7 @@ struct link_lane {
 	unsigned backoff_ms;
 	uint64_t reconnects;
 	struct inlay_timer tick, retry;
-	struct inlay_task start, connect;
+	struct inlay_task start, connect, stop;
 	int connected_fd;          /* the connect task's answer */
 	int failed;                /* why the last attempt failed, to say it once */
 };
@@ -45,6 +45,8 @@ struct inlay_link {
 	struct inlay_client client;
 	unsigned lanes;
 	struct link_lane *lane;
+	struct inlay_call bye;
+	uint8_t bye_head[INLAY_FRAME_HEADER];
 };
 
 static struct link_lane *of_lane(struct inlay_lane *l)
@@ -417,24 +419,44 @@ static void bye_done(struct inlay_call *c, const struct inlay_reply *r)
 }
 
 /* The session ends at once instead of after its lease time. Best effort. */
-static void say_bye(struct link_lane *ll, struct inlay_call *bye, uint8_t head[INLAY_FRAME_HEADER])
+static void say_bye(struct link_lane *ll)
 {
-	*bye = (struct inlay_call){.type = INLAY_BYE, .head = head, .done = bye_done};
-	inlay_list_init(&bye->link);
-	inlay_lane_submit(&ll->lane, bye, clock_ns());
+	struct inlay_link *l = ll->link;
+
+	l->bye = (struct inlay_call){.type = INLAY_BYE, .head = l->bye_head, .done = bye_done};
+	inlay_list_init(&l->bye.link);
+	inlay_lane_submit(&ll->lane, &l->bye, clock_ns());
 	if (ll->conn)
 		inlay_conn_flush(ll->conn);
 }
 
+static void stop_lane(struct inlay_task *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, stop);
+
+	if (ll->lane.index == 0)
+		say_bye(ll);
+	inlay_timer_stop(&ll->retry);
+	inlay_timer_stop(&ll->tick);
+	ll->in_frame++; /* what ends here may ask the local side: not in the middle of this */
+	inlay_lane_end(&ll->lane);
+	ll->in_frame--;
+}
+
+void inlay_link_stop(struct inlay_link *l)
+{
+	for (unsigned i = 0; i < l->lanes; i++) {
+		l->lane[i].stop.done = stop_lane;
+		inlay_loop_post(l->lane[i].loop, &l->lane[i].stop);
+	}
+}
+
 void inlay_link_free(struct inlay_link *l)
 {
-	uint8_t head[INLAY_FRAME_HEADER];
-	struct inlay_call bye;
-
 	if (!l)
 		return;
 	if (l->lanes)
-		say_bye(&l->lane[0], &bye, head);
+		say_bye(&l->lane[0]);
 	for (unsigned i = 0; i < l->lanes; i++) {
 		struct link_lane *ll = &l->lane[i];
 		struct inlay_conn *conn = ll->conn;

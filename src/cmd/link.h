@@ -27,7 +27,9 @@ struct inlay_link_config {
 int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret);
 /* Puts lane 0 on its loop and connects the others. Before or after the crew starts. */
 void inlay_link_start(struct inlay_link *l);
-/* Says BYE as well as it can. After the crew has stopped. */
+/* Says BYE as well as it can and ends every call, each on its lane's thread. Just before the crew is stopped. */
+void inlay_link_stop(struct inlay_link *l);
+/* After the crew has stopped. */
 void inlay_link_free(struct inlay_link *l);
 
 struct inlay_side_port *inlay_link_port(struct inlay_link *l);

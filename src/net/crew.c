@@ -119,6 +119,8 @@ static void feed(struct inlay_crew *c)
 	unsigned wanted = c->orphan_count + (c->offload_count < room ? c->offload_count : room);
 	int r = 0;
 
+	if (c->stopping) /* those that still run take what there is; the rest is inlay_crew_stop()'s */
+		return;
 	while (c->idle < wanted && r == 0)
 		r = worker_new(c);
 	if (r < 0 && r != -INLAY_ELIMIT) {
@@ -358,6 +360,11 @@ void inlay_crew_stop(struct inlay_crew *c)
 		return; /* a stuck one may still own a loop or post to it */
 	for (int i = 0; i < DRAIN_ROUNDS && drain_once(c); i++)
 		;
+}
+
+bool inlay_crew_is_stuck(const struct inlay_crew *c)
+{
+	return c->threads > 0;
 }
 
 void inlay_crew_free(struct inlay_crew *c)

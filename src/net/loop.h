@@ -70,6 +70,8 @@ int inlay_crew_start(struct inlay_crew *c);
  * stays undone. Not from a crew thread.
  */
 void inlay_crew_stop(struct inlay_crew *c);
+/* After stop: a thread is stuck in a call for good, and may still use what its task refers to. */
+bool inlay_crew_is_stuck(const struct inlay_crew *c);
 /* After stop, or instead of start. What stuck threads still use is left to them, never freed. */
 void inlay_crew_free(struct inlay_crew *c);
 

@@ -123,6 +123,7 @@ void inlay_op_lock(struct inlay_op *op)
 	atomic_fetch_add_explicit(&op->file->node->lock_uses, 1, memory_order_relaxed);
 	if (op->in.lock.flags & INLAY_LOCK_WAIT) {
 		pthread_mutex_lock(&op->redirect->waiters_lock);
+		op->canceled = op->canceled || op->redirect->stopping;
 		inlay_list_append(&op->redirect->waiters, &op->waiter);
 		pthread_mutex_unlock(&op->redirect->waiters_lock);
 	}
@@ -151,6 +152,29 @@ bool inlay_op_lock_interrupt(struct inlay_op *op)
 	if (wake)
 		op->redirect->repost(op->redirect, op);
 	return asking;
+}
+
+void inlay_redirect_stop_waiting(struct inlay_redirect *r)
+{
+	struct inlay_op *op;
+
+	do {
+		pthread_mutex_lock(&r->waiters_lock);
+		r->stopping = true;
+		op = NULL;
+		inlay_list_each(it, &r->waiters) {
+			struct inlay_op *waiter = inlay_container(it, struct inlay_op, waiter);
+
+			waiter->canceled = true;
+			if (wake_locked(waiter)) {
+				op = waiter;
+				break;
+			}
+		}
+		pthread_mutex_unlock(&r->waiters_lock);
+		if (op)
+			r->repost(r, op);
+	} while (op);
 }
 
 static bool is_hinted(const struct inlay_op *op, enum inlay_side side, const struct inlay_event_lock_req *e)

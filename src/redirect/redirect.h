@@ -70,6 +70,7 @@ struct inlay_redirect {
 	/* Lock requests that wait, found by EVENT_LOCK and by interrupts; lock covers the list. */
 	pthread_mutex_t waiters_lock;
 	struct inlay_list waiters;
+	bool stopping;
 	/* Starts the op's step again on its own lane's thread: the host's way to post. Any thread. */
 	void (*repost)(struct inlay_redirect *r, struct inlay_op *op);
 };
@@ -229,6 +230,9 @@ void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, c
 
 /* The side's connection was lost and is back: hints may have been lost with it, so every waiter asks again. Any thread. */
 void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side);
+
+/* Gives up every waiting lock, and each that comes: before the loops stop. Any thread. */
+void inlay_redirect_stop_waiting(struct inlay_redirect *r);
 
 /* The kernel forgets lookups of a node; sides that pin are told. lane: the calling thread's. */
 void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t number, uint64_t count);

@@ -104,11 +104,16 @@ void lane_drop(struct inlay_lane *l, int status)
 	l->ops->drop(l, status);
 }
 
-void inlay_lane_done(struct inlay_lane *l)
+void inlay_lane_end(struct inlay_lane *l)
 {
 	l->state = INLAY_LANE_DEAD;
 	l->why_dead = -INLAY_ECANCELED;
 	fail_all(l, -INLAY_ECANCELED);
+}
+
+void inlay_lane_done(struct inlay_lane *l)
+{
+	inlay_lane_end(l);
 	free(l->slot);
 	free(l->free_slots);
 	l->slot = NULL;
@@ -275,8 +280,17 @@ static void give_up(struct inlay_lane *l, struct inlay_call *c, int status)
 	finish(c, status);
 }
 
+static bool is_on_lane(const struct inlay_lane *l, const struct inlay_call *c)
+{
+	if (c->slot == INLAY_NO_SLOT)
+		return !inlay_list_empty(&c->link);
+	return c->slot < l->slots && l->slot[c->slot].call == c;
+}
+
 bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force)
 {
+	if (!is_on_lane(l, c))
+		return false;
 	if (c->sent && (l->state == INLAY_LANE_OPEN || !force))
 		return false;
 	give_up(l, c, -INLAY_EINTR);

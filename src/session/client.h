@@ -119,7 +119,9 @@ struct inlay_lane {
 /* 0 or -INLAY_ENOMEM. */
 int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
                     void *owner, uint64_t now_ns);
-/* Every outstanding and waiting call ends with -INLAY_ECANCELED first. */
+/* The lane is DEAD from now on: every outstanding and waiting call ends with -INLAY_ECANCELED, and so does what comes later. */
+void inlay_lane_end(struct inlay_lane *l);
+/* Ends the lane first. */
 void inlay_lane_done(struct inlay_lane *l);
 
 /*
@@ -136,7 +138,8 @@ int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const ui
 void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns);
 /*
  * Ends a call that has never been sent, with -INLAY_EINTR, and returns true. A call that may have reached the server
- * is left alone (false): it has an outcome that must be known, unless the lane is not OPEN and force is true.
+ * is left alone (false): it has an outcome that must be known, unless the lane is not OPEN and force is true. So is one
+ * that is not on the lane, or not any more.
  */
 bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force);
 /*
