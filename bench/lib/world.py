@@ -24,8 +24,12 @@ class Broken(Exception):
     """The run can't go on; one line says why."""
 
 
+def die_with_us():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def must(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, preexec_fn=die_with_us, **options)
     if done.returncode != 0:
         raise Broken(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()[-600:]}")
     return done.stdout
@@ -123,12 +127,9 @@ class World:
         raise Broken(f"{name} is not in {self.build}: run make")
 
     def start(self, *command):
-        def with_us():
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
         with open(f"{self.place}/{os.path.basename(command[0])}.log", "ab") as log:
             proc = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                                    preexec_fn=with_us)
+                                    preexec_fn=die_with_us)
         self.procs.append(proc)
         return proc
 
