@@ -110,7 +110,7 @@ int exec_allowed(const struct exec *x)
 	return x->ex->readonly && rows[x->rq->type].flags & CHANGES ? -INLAY_EROFS : 0;
 }
 
-void inlay_request_execute(struct inlay_request *rq)
+static void execute(struct inlay_request *rq)
 {
 	struct exec x = {
 		.rq = rq,
@@ -162,5 +162,18 @@ bool inlay_request_is_slow(const struct inlay_request *rq)
 			write.flags & (INLAY_WRITE_DATA_SYNC | INLAY_WRITE_FILE_SYNC);
 	default:
 		return false;
+	}
+}
+
+void inlay_request_execute(struct inlay_request *rq)
+{
+	struct inlay_store *store = rq->session->ex->store;
+
+	execute(rq);
+	/* A request that met a full store has done nothing yet. */
+	if ((rq->status == -INLAY_ENOSPC || rq->status == -INLAY_EDQUOT) && inlay_store_offers(store, reclaim) &&
+	    store->ops->reclaim(store)) {
+		inlay_request_done(rq);
+		execute(rq);
 	}
 }

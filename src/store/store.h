@@ -66,7 +66,7 @@ struct inlay_store_ops {
 	/* -- nodes -- */
 	int (*root)(struct inlay_store *s, struct inlay_store_node **ret);
 	void (*node_id)(struct inlay_store_node *n, struct inlay_store_id *ret);
-	/* -INLAY_ESTALE when no such file exists any more. */
+	/* -INLAY_ESTALE when no such file exists any more; a removed one may be found a moment longer, until reclaim(). */
 	int (*node_find)(struct inlay_store *s, const struct inlay_store_id *id, struct inlay_store_node **ret);
 	void (*node_ref)(struct inlay_store_node *n);
 	void (*node_unref)(struct inlay_store_node *n);
@@ -142,6 +142,12 @@ struct inlay_store_ops {
 	                size_t len, uint32_t flags);
 	int64_t (*listxattr)(struct inlay_store_node *n, const struct inlay_cred *cred, char *buf, size_t cap);
 	int (*removexattr)(struct inlay_store_node *n, const struct inlay_cred *cred, const char *name);
+
+	/*
+	 * Gives back at once the space of removed files that is kept for those who have just looked them up. True: there was
+	 * some, so that what failed for want of space may be tried again.
+	 */
+	bool (*reclaim)(struct inlay_store *s);
 };
 
 /* The common head of every back end's own struct. */

@@ -633,6 +633,8 @@ static void id_goes_stale(struct contract *c)
 	OK(sc_unlink(c, NULL, "a"));
 	sc_drop_all(c);
 	sc_put(c, "a", "new");
+	if (c->ops->reclaim)
+		c->ops->reclaim(c->store);
 	IS(c->ops->node_find(c->store, &id, &found), STALE);
 	memset(id.bytes, 0xee, sizeof(id.bytes));
 	IS(c->ops->node_find(c->store, &id, &found), STALE);

@@ -238,13 +238,47 @@ static void removed_files_give_their_space_back(void **state)
 	/* Idle, and removed by us. */
 	assert_int_equal(ops->unlink(f->root, NULL, inlay_str("a")), 0);
 	assert_int_equal(ops->rename(f->root, inlay_str("b"), f->root, inlay_str("c"), 0, NULL), 0);
+	/* Whoever has just looked them up may open them; but who needs the space gets it. */
+	assert_int_equal(deleted_open(), ops->pins_nodes ? 0 : 2);
+	assert_int_equal(ops->reclaim(f->store), !ops->pins_nodes);
 	assert_int_equal(deleted_open(), 0);
+	assert_false(ops->reclaim(f->store));
 	/* In use, then idle. */
 	file = create(f->root, NULL, "d", 0600);
 	assert_int_equal(ops->unlink(f->root, NULL, inlay_str("d")), 0);
 	assert_int_equal(deleted_open(), 2);
 	file_close(file);
+	assert_int_equal(deleted_open(), ops->pins_nodes ? 0 : 1);
+	for (unsigned waited = 0; deleted_open() && waited < 100; waited++)
+		usleep(50000);
 	assert_int_equal(deleted_open(), 0);
+}
+
+/* LOOKUP and OPEN are two steps: a rename over the file, or its removal, may come between them. */
+static void a_file_removed_after_lookup_opens(void **state)
+{
+	struct fixture *f = *state;
+	const struct inlay_store_ops *ops = f->store->ops;
+	struct inlay_store_file *file;
+	struct inlay_store_node *n;
+	struct inlay_store_id id;
+	struct inlay_attr attr;
+
+	if (ops->pins_nodes)
+		return;
+	file_close(create(f->root, NULL, "a", 0600));
+	file_close(create(f->root, NULL, "b", 0600));
+	n = lookup(f->root, "a");
+	ops->node_id(n, &id);
+	unref(n);
+	assert_int_equal(ops->rename(f->root, inlay_str("b"), f->root, inlay_str("a"), 0, NULL), 0);
+	assert_int_equal(ops->node_find(f->store, &id, &n), 0);
+	assert_int_equal(ops->open(n, NULL, INLAY_O_RDONLY, &file, &attr), 0);
+	assert_int_equal(attr.nlink, 0);
+	unref(n);
+	file_close(file);
+	ops->reclaim(f->store);
+	assert_int_equal(ops->node_find(f->store, &id, &n), -INLAY_ESTALE);
 }
 
 static void idle_nodes_are_closed_in_time(void **state)
@@ -373,6 +407,6 @@ static void ordinary_users_pin_nodes(void **state)
 }
 
 RUN_TESTS(STORE_TEST(listings_stay_right), STORE_TEST(cookies_resume_anywhere), STORE_TEST(starting_over_reads_afresh),
-	STORE_TEST(few_idle_nodes_stay_open), STORE_TEST(removed_files_give_their_space_back),
+	STORE_TEST(few_idle_nodes_stay_open), STORE_TEST(removed_files_give_their_space_back), STORE_TEST(a_file_removed_after_lookup_opens),
 	STORE_TEST(idle_nodes_are_closed_in_time), STORE_TEST(threads_share_nodes),
 	STORE_TEST(ordinary_users_pin_nodes))

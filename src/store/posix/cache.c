@@ -29,6 +29,7 @@ int posix_cache_init(struct posix_store *s)
 			return rc;
 		}
 		inlay_list_init(&s->shards[i].lru);
+		inlay_list_init(&s->shards[i].gone);
 		pthread_mutex_init(&s->shards[i].lock, NULL);
 	}
 	return 0;
@@ -42,19 +43,36 @@ static void node_free(struct posix_node *n)
 
 void posix_cache_done(struct posix_store *s)
 {
-	posix_cache_trim(s, INT64_MAX);
+	posix_cache_trim(s, INT64_MAX, INT64_MAX);
 	for (unsigned i = 0; i < POSIX_SHARDS; i++) {
 		inlay_map_done(&s->shards[i].map);
 		pthread_mutex_destroy(&s->shards[i].lock);
 	}
 }
 
+/* Both under the shard's lock. */
+static void idle_enter(struct posix_store *s, struct posix_shard *shard, struct posix_node *n)
+{
+	n->idle_ms = posix_now_ms();
+	n->in_gone = atomic_load(&n->removed);
+	inlay_list_append(n->in_gone ? &shard->gone : &shard->lru, &n->lru);
+	if (n->in_gone)
+		atomic_fetch_add(&s->gone_count, 1);
+}
+
+static void idle_leave(struct posix_store *s, struct posix_node *n)
+{
+	inlay_list_remove(&n->lru);
+	if (n->in_gone)
+		atomic_fetch_sub(&s->gone_count, 1);
+	atomic_fetch_sub(&s->idle_count, 1);
+}
+
 /* Under the shard's lock: takes an idle node out of the cache. */
 static void node_drop(struct posix_store *s, struct posix_shard *shard, struct posix_node *n)
 {
-	inlay_list_remove(&n->lru);
+	idle_leave(s, n);
 	inlay_map_remove(&shard->map, &n->link);
-	atomic_fetch_sub(&s->idle_count, 1);
 }
 
 /* Under the shard's lock. */
@@ -72,10 +90,8 @@ static struct posix_node *shard_find(struct posix_shard *shard, uint64_t hash, c
 /* Under the shard's lock. */
 static void node_take(struct posix_store *s, struct posix_node *n)
 {
-	if (atomic_fetch_add(&n->refs, 1) == 0) {
-		inlay_list_remove(&n->lru);
-		atomic_fetch_sub(&s->idle_count, 1);
-	}
+	if (atomic_fetch_add(&n->refs, 1) == 0)
+		idle_leave(s, n);
 }
 
 struct posix_node *posix_cache_find(struct posix_store *s, const struct inlay_store_id *id)
@@ -146,38 +162,50 @@ void posix_cache_removed(struct posix_store *s, const struct inlay_store_id *id)
 
 	pthread_mutex_lock(&shard->lock);
 	n = shard_find(shard, hash, id);
-	if (n && atomic_load(&n->refs) == 0) {
-		node_drop(s, shard, n);
-	} else if (n) {
+	if (n)
 		atomic_store(&n->removed, true);
-		n = NULL;
+	if (n && atomic_load(&n->refs) == 0 && !n->in_gone) {
+		inlay_list_remove(&n->lru);
+		idle_enter(s, shard, n);
 	}
 	pthread_mutex_unlock(&shard->lock);
-	if (n)
-		node_free(n);
+	posix_reaper_poke(s);
 }
 
-void posix_cache_trim(struct posix_store *s, int64_t before_ms)
+/* Under the shard's lock: moves what came before a time from one of its lists to `dead`. */
+static unsigned list_trim(struct posix_store *s, struct posix_shard *shard, struct inlay_list *list, int64_t before_ms,
+                          struct inlay_list *dead)
+{
+	unsigned count = 0;
+
+	for (; !inlay_list_empty(list); count++) {
+		struct posix_node *n = inlay_container(list->next, struct posix_node, lru);
+
+		if (n->idle_ms >= before_ms)
+			break;
+		node_drop(s, shard, n);
+		inlay_list_append(dead, &n->lru);
+	}
+	return count;
+}
+
+unsigned posix_cache_trim(struct posix_store *s, int64_t idle_ms, int64_t gone_ms)
 {
 	struct inlay_list dead;
+	unsigned count = 0;
 
 	inlay_list_init(&dead);
 	for (unsigned i = 0; i < POSIX_SHARDS; i++) {
 		struct posix_shard *shard = &s->shards[i];
 
 		pthread_mutex_lock(&shard->lock);
-		while (!inlay_list_empty(&shard->lru)) {
-			struct posix_node *n = inlay_container(shard->lru.next, struct posix_node, lru);
-
-			if (n->idle_ms >= before_ms)
-				break;
-			node_drop(s, shard, n);
-			inlay_list_append(&dead, &n->lru);
-		}
+		count += list_trim(s, shard, &shard->lru, idle_ms, &dead);
+		count += list_trim(s, shard, &shard->gone, gone_ms, &dead);
 		pthread_mutex_unlock(&shard->lock);
 	}
 	for (struct inlay_list *l = inlay_list_pop(&dead); l; l = inlay_list_pop(&dead))
 		node_free(inlay_container(l, struct posix_node, lru));
+	return count;
 }
 
 void posix_node_ref(struct posix_node *n)
@@ -190,15 +218,13 @@ static struct posix_node *node_idle(struct posix_store *s, struct posix_shard *s
 {
 	unsigned idle = atomic_fetch_add(&s->idle_count, 1) + 1;
 
-	n->idle_ms = posix_now_ms();
-	inlay_list_append(&shard->lru, &n->lru);
-	if (s->base.ops->pins_nodes || atomic_load(&n->removed)) {
-		/* Nothing finds it again, or its file is gone. */
-	} else if (idle > s->idle_max) {
-		n = inlay_container(shard->lru.next, struct posix_node, lru);
-	} else {
+	idle_enter(s, shard, n);
+	if (s->base.ops->pins_nodes)
+		; /* nothing finds it again */
+	else if (idle > s->idle_max)
+		n = inlay_container(inlay_list_empty(&shard->gone) ? shard->lru.next : shard->gone.next, struct posix_node, lru);
+	else
 		return NULL;
-	}
 	node_drop(s, shard, n);
 	return n;
 }

@@ -30,6 +30,7 @@
 #define POSIX_HANDLE_MAX 24  /* bytes of a kernel file handle that fit in an id beside its head */
 #define POSIX_PATH_MAX 32    /* "/proc/self/fd/N" with its NUL */
 #define POSIX_IDLE_MS 5000   /* a node that nobody references keeps its descriptor so long: a removed file's space */
+#define POSIX_GONE_MS 1000   /* the same for a node that was removed by us: who has just looked it up may still open it */
 
 /* First byte of an id: how the rest is to be read. */
 enum posix_id_kind {
@@ -37,11 +38,14 @@ enum posix_id_kind {
 	POSIX_ID_INODE = 2,  /* u8 0, u16 0, u64 device, inode, birth time; only cached nodes are found by it */
 };
 
-/* lru holds the nodes without references, oldest first. lock guards both, and the members that say so in posix_node. */
+/*
+ * lru and gone hold the nodes without references, oldest first; gone those that lost a name through us. lock guards
+ * all, and the members that say so in posix_node.
+ */
 struct posix_shard {
 	pthread_mutex_t lock;
 	struct inlay_map map;
-	struct inlay_list lru;
+	struct inlay_list lru, gone;
 };
 
 /* A file system, by device number. fd: a plain descriptor on it, for open_by_handle_at; lives as long as the store. */
@@ -68,7 +72,7 @@ struct posix_store {
 	struct posix_node *root;    /* a reference of the store's own */
 	struct inlay_hash_key key;
 	struct posix_shard shards[POSIX_SHARDS];
-	atomic_uint idle_count;
+	atomic_uint idle_count, gone_count; /* gone ones are idle, too */
 	unsigned idle_max, idle_ms;
 	pthread_mutex_t mounts_lock;
 	struct posix_mount mounts[POSIX_MOUNTS_MAX]; /* [0] is the root's; none with pinned nodes */
@@ -82,10 +86,11 @@ struct posix_node {
 	uint32_t type;
 	struct inlay_store_id id;
 	atomic_uint refs;           /* 0 only under the shard's lock */
-	atomic_bool removed;        /* a name of it went away: don't keep it open without need */
+	atomic_bool removed;        /* a name of it went away through us: don't keep it open for long */
+	bool in_gone;               /* shard; which list it is on while refs is 0 */
 	struct inlay_map_link link; /* shard */
-	struct inlay_list lru;      /* shard; on it while refs is 0 */
-	int64_t idle_ms;            /* shard; when it came on lru */
+	struct inlay_list lru;      /* shard; on lru or gone while refs is 0 */
+	int64_t idle_ms;            /* shard; when it came there */
 };
 
 struct posix_listing;
@@ -167,8 +172,8 @@ struct posix_node *posix_cache_find(struct posix_store *s, const struct inlay_st
 int posix_cache_add(struct posix_store *s, int fd, struct posix_node **ret, struct inlay_attr *ret_attr);
 /* Tells the cache that a name of this file was removed. */
 void posix_cache_removed(struct posix_store *s, const struct inlay_store_id *id);
-/* Closes what has been idle since before this time. */
-void posix_cache_trim(struct posix_store *s, int64_t before_ms);
+/* Closes what has been idle since before idle_ms, or gone since before gone_ms. Returns how many that were. */
+unsigned posix_cache_trim(struct posix_store *s, int64_t idle_ms, int64_t gone_ms);
 void posix_node_ref(struct posix_node *n);
 void posix_node_unref(struct posix_node *n);
 

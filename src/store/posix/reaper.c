@@ -12,6 +12,7 @@ static void reaper_wait(struct posix_store *s)
 {
 	struct posix_reaper *r = &s->reaper;
 	struct timespec until;
+	unsigned tick_ms;
 
 	/* Set before looking: whoever makes a node idle after the look sees it. */
 	atomic_store(&r->asleep, true);
@@ -21,9 +22,12 @@ static void reaper_wait(struct posix_store *s)
 		return;
 	}
 	atomic_store(&r->asleep, false);
+	tick_ms = s->idle_ms / 2;
+	if (atomic_load(&s->gone_count) && tick_ms > POSIX_GONE_MS / 2)
+		tick_ms = POSIX_GONE_MS / 2;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += s->idle_ms / 2000;
-	until.tv_nsec += s->idle_ms / 2 % 1000 * 1000000L;
+	until.tv_sec += tick_ms / 1000;
+	until.tv_nsec += tick_ms % 1000 * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&r->wake, &r->lock, &until);
@@ -38,7 +42,8 @@ static void *reaper_run(void *arg)
 	while (!r->stop) {
 		reaper_wait(s);
 		pthread_mutex_unlock(&r->lock);
-		posix_cache_trim(s, posix_now_ms() - s->idle_ms);
+		(void)posix_cache_trim(s, posix_now_ms() - s->idle_ms,
+		                       posix_now_ms() - (s->idle_ms < POSIX_GONE_MS ? s->idle_ms : POSIX_GONE_MS));
 		pthread_mutex_lock(&r->lock);
 	}
 	pthread_mutex_unlock(&r->lock);

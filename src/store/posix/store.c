@@ -75,10 +75,18 @@ static void op_node_unref(struct inlay_store_node *n)
 	posix_node_unref(posix_node(n));
 }
 
+static bool posix_reclaim(struct inlay_store *store)
+{
+	struct posix_store *s = posix_store(store);
+
+	return atomic_load(&s->gone_count) && posix_cache_trim(s, INT64_MIN, INT64_MAX) > 0;
+}
+
 static int posix_statfs(struct inlay_store_node *n, struct inlay_statfs_rep *ret)
 {
 	struct statfs st;
 
+	(void)posix_reclaim(n->store);
 	if (TEMP_FAILURE_RETRY(fstatfs(posix_node(n)->fd, &st)) < 0)
 		return posix_errno();
 	*ret = (struct inlay_statfs_rep){
@@ -125,6 +133,7 @@ static int posix_syncfs(struct inlay_store *store)
 	.fallocate = posix_fallocate_op, .seek = posix_seek, .copy = posix_copy, .readdir = posix_readdir, \
 	.file_fd = posix_file_fd, .statfs = posix_statfs, .syncfs = posix_syncfs, .getxattr = posix_getxattr, \
 	.setxattr = posix_setxattr, .listxattr = posix_listxattr, .removexattr = posix_removexattr, \
+	.reclaim = posix_reclaim, \
 }
 /* clang-format on */
 
