@@ -27,7 +27,9 @@ struct inlay_fuse_channel {
 	size_t used;                 /* bytes of it taken */
 	struct inlay_list inflight;  /* requests */
 	struct inlay_list spare;     /* request structs to use again */
-	struct inlay_hook hook;
+	struct inlay_task arm;       /* has the loop wait for the device again */
+	_Atomic bool armed;          /* it does, or is about to */
+	unsigned misses;             /* wake-ups for nothing, of late */
 };
 
 struct inlay_fuse {
