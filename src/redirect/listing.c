@@ -32,7 +32,6 @@ struct inlay_listing {
 	struct inlay_map by_name;
 	uint64_t cookie;             /* of the half being gathered */
 	_Atomic bool busy;           /* one reader at a time; the kernel sees to that, a hostile one is refused */
-	uint8_t payload[BATCH];
 };
 
 static void clear(struct inlay_listing *l)
@@ -220,19 +219,11 @@ static int take_batch(struct inlay_op *op, const struct inlay_reply *r, enum inl
 static void give_out(struct inlay_op *op);
 static void gather(struct inlay_op *op, enum inlay_side side);
 
-/* The next reader may come only when the interceptor is done with the payload: that is, when op is gone. */
+/* Before the answer: the program may read on the moment it has it. */
 static void end_reading(struct inlay_op *op, int status)
 {
-	struct inlay_redirect *r = op->redirect;
-	struct inlay_file *f = inlay_file_get(r, op->file->number);
-	struct inlay_listing *l = op->file->listing;
-
-	if (!f) /* closed meanwhile: there is no next one */
-		atomic_store(&l->busy, false);
+	atomic_store(&op->file->listing->busy, false);
 	inlay_op_end(op, status);
-	if (f)
-		atomic_store(&l->busy, false);
-	inlay_file_put(r, f);
 }
 
 static void gathered(struct inlay_op *op, const struct inlay_reply *r)
@@ -263,14 +254,19 @@ static void gather(struct inlay_op *op, enum inlay_side side)
 	inlay_op_send(op, &w, side, gathered);
 }
 
-/* Cookies are positions: that of an entry is the position after it. */
+/* Cookies are positions: that of an entry is the position after it. The payload is the operation's own: the next reader may be quick. */
 static void give_out(struct inlay_op *op)
 {
 	struct inlay_listing *l = op->file->listing;
-	size_t room = op->in.io.len < sizeof l->payload ? op->in.io.len : sizeof l->payload;
-	struct inlay_writer w = inlay_writer(l->payload, room);
+	size_t room = op->in.io.len < BATCH ? op->in.io.len : BATCH;
+	uint8_t *payload = malloc(room ? room : 1);
+	struct inlay_writer w = inlay_writer(payload, room);
 	struct inlay_reply reply = {0};
 
+	if (!payload) {
+		end_reading(op, -INLAY_ENOMEM);
+		return;
+	}
 	for (uint64_t i = op->in.io.off; i < l->count && !w.full; i++) {
 		const struct entry *e = l->entries[i];
 		struct inlay_dirent d = {.ino = e->ino, .cookie = i + 1, .type = e->type,
@@ -278,11 +274,12 @@ static void give_out(struct inlay_op *op)
 
 		inlay_put_dirent(&w, &d, 0);
 	}
-	reply.data = l->payload;
+	reply.data = payload;
 	reply.data_len = (uint32_t)inlay_writer_len(&w);
 	op->reply = &reply;
 	op->side = INLAY_LOCAL;
 	end_reading(op, 0);
+	free(payload);
 }
 
 void inlay_listing_read(struct inlay_op *op)
