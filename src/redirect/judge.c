@@ -64,6 +64,8 @@ int inlay_judge_add(struct inlay_judge *j, const char *rule, const char **ret_wh
 	if (!grown)
 		return -INLAY_ENOMEM;
 	j->rules = grown;
+	for (unsigned i = 0; i < j->count; i++)
+		r.contested = r.contested || grown[i].side != r.side;
 	r.text = strdup(rule);
 	if (!r.text)
 		return -INLAY_ENOMEM;

@@ -18,6 +18,11 @@ struct inlay_rule {
 	unsigned number; /* from 1, for people */
 	char *text;      /* as written */
 	const char *glob; /* within text */
+	/*
+	 * An earlier rule sends something to the other side, perhaps beneath a directory that this one matches: such a
+	 * directory is shown and walked through where it exists, whichever side that is; what lies in it has its own rules.
+	 */
+	bool contested;
 };
 
 struct inlay_judge;

@@ -66,9 +66,11 @@ void inlay_op_end(struct inlay_op *op, int status)
 static void op_answered(struct inlay_call *c, const struct inlay_reply *r)
 {
 	struct inlay_op *op = inlay_container(c, struct inlay_op, call);
+	struct inlay_reply late = {.status = -INLAY_EIO};
 
-	op->reply = r;
-	op->step(op, r);
+	/* A server that stays away longer than it may is to programs what a disk that stays away is. */
+	op->reply = r && r->status == -INLAY_ETIMEDOUT && op->side == INLAY_REMOTE ? &late : r;
+	op->step(op, op->reply);
 }
 
 struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type)
@@ -164,14 +166,15 @@ void inlay_op_match_rules(struct inlay_op *op, struct inlay_node *dir, struct in
 	char path[PATH_ROOM];
 	int len;
 
-	op->rule_file = op->rule_dir = NULL;
+	op->rule_file = op->rule_dir = op->rule_new_dir = NULL;
 	if (!inlay_judge_has_rules(op->redirect->judge))
 		return;
 	len = inlay_node_path(dir, name, path, sizeof path);
 	if (len < 0)
 		return; /* deeper than any rule can be written: no rule matches */
 	op->rule_file = inlay_judge_match(op->redirect->judge, path, (size_t)len, false);
-	op->rule_dir = inlay_judge_match(op->redirect->judge, path, (size_t)len, true);
+	op->rule_new_dir = inlay_judge_match(op->redirect->judge, path, (size_t)len, true);
+	op->rule_dir = op->rule_new_dir && op->rule_new_dir->contested ? NULL : op->rule_new_dir;
 }
 
 bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struct inlay_dirent *d, enum inlay_side side)
@@ -232,7 +235,7 @@ void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_s
 
 	op->decide = (struct inlay_op_decide){.dir = dir, .name = name, .type = type, .favoured = favoured, .then = then};
 	inlay_op_match_rules(op, dir, name);
-	rule = type == INLAY_TYPE_DIR ? op->rule_dir : op->rule_file;
+	rule = type != INLAY_TYPE_DIR ? op->rule_file : op->kind == INLAY_MKDIR ? op->rule_new_dir : op->rule_dir;
 	if (type == 0 && op->rule_file != op->rule_dir) {
 		if (local)
 			inlay_op_send_lookup(op, dir, name, INLAY_LOCAL, decide_probed);

@@ -53,7 +53,10 @@ static inline int inlay_op_get_done(int err)
 void inlay_op_send_lookup(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
                           void (*step)(struct inlay_op *op, const struct inlay_reply *r));
 
-/* The rules for a name in a directory, whether it were a file or a directory. Sets op->rule_file and rule_dir. */
+/*
+ * The rules for a name in a directory, if it were a file, an existing directory (NULL where the rule is contested) or
+ * a new directory. Sets op->rule_file, rule_dir and rule_new_dir.
+ */
 void inlay_op_match_rules(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name);
 
 /*

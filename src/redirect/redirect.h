@@ -134,7 +134,7 @@ struct inlay_op {
 	struct inlay_node_id ids[INLAY_SIDES];
 	bool seen[INLAY_SIDES];
 	unsigned absent;                   /* lookup: 1 << side for sides that said it isn't there */
-	const struct inlay_rule *rule_file, *rule_dir;
+	const struct inlay_rule *rule_file, *rule_dir, *rule_new_dir;
 	struct inlay_op_decide {
 		struct inlay_node *dir;        /* of the name being decided */
 		struct inlay_str name;
