@@ -5,6 +5,7 @@
 #include "cmd/inlayd_config.h"
 
 #include "base/status.h"
+#include "cmd/whole.h"
 #include "net/addr.h"
 
 #include <confuse.h>
@@ -151,6 +152,56 @@ static int take_file(struct inlayd_config *c, cfg_t *cfg, char why[INLAYD_WHY])
 	return 0;
 }
 
+/* Steps over a comment or a quoted text that begins at p; p itself when none does. */
+static const char *skip_text(const char *p)
+{
+	const char *end;
+
+	if (*p == '#' || (p[0] == '/' && p[1] == '/'))
+		return p + strcspn(p, "\n");
+	if (p[0] == '/' && p[1] == '*') {
+		end = strstr(p + 2, "*/");
+		return end ? end + 2 : p + strlen(p);
+	}
+	if (*p != '"' && *p != '\'')
+		return p;
+	for (end = p + 1; *end && *end != *p; end++)
+		if (*end == '\\' && end[1])
+			end++;
+	return *end ? end + 1 : end;
+}
+
+/* libconfuse takes the end of a file for the end of every section: a file that was cut off would pass for whole. */
+static bool ends_within_section(const char *text)
+{
+	int depth = 0;
+
+	while (*text) {
+		const char *next = skip_text(text);
+
+		if (next != text) {
+			text = next;
+			continue;
+		}
+		depth += (*text == '{') - (*text == '}');
+		text++;
+	}
+	return depth > 0;
+}
+
+static int check_whole(const char *path, char why[INLAYD_WHY])
+{
+	char *text;
+	int r = inlay_whole_read(path, &text, NULL);
+
+	if (r < 0)
+		return WRONG("%.300s: cannot read the configuration: %s", path, inlay_status_text(r));
+	if (ends_within_section(text))
+		r = WRONG("%.300s: ends within a section: close it with \"}\", or restore what was cut off", path);
+	free(text);
+	return r;
+}
+
 static int read_file(struct inlayd_config *c, const char *asked, char why[INLAYD_WHY])
 {
 	const char *path = asked ? asked : CONFIG_DEFAULT;
@@ -162,6 +213,9 @@ static int read_file(struct inlayd_config *c, const char *asked, char why[INLAYD
 			return 0;
 		return WRONG("%.300s: cannot read the configuration: %s", path, strerror(errno));
 	}
+	r = check_whole(path, why);
+	if (r < 0)
+		return r;
 	c->file = strdup(path);
 	cfg = cfg_init(file_opts, CFGF_NONE);
 	if (!cfg || !c->file)
