@@ -271,6 +271,19 @@ static void do_fallocate(unsigned slot)
 		memset(f->data + off, 0, end - off);
 }
 
+/*
+ * Before they map or copy, programs ask for the size: from what they saw last, the kernel judges what lies behind the
+ * end, and by another client it may have moved.
+ */
+static void see_size(unsigned slot, int fd)
+{
+	struct stat st;
+
+	must(fstat(fd, &st) == 0, "fstat");
+	if ((size_t)st.st_size != m->file[slot].size)
+		wrong("file %u has size %lld, not %zu", slot, (long long)st.st_size, m->file[slot].size);
+}
+
 static void do_mmap(unsigned slot)
 {
 	struct file *f = &m->file[slot];
@@ -281,6 +294,7 @@ static void do_mmap(unsigned slot)
 
 	if (f->size == 0)
 		return;
+	see_size(slot, d->fd);
 	pick_range(&off, &len, f->size, false);
 	note("mmap %u to %s: %zu at %zu, size %zu", slot, writes ? "write" : "read", len, off, f->size);
 	p = mmap(NULL, f->size, writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, d->fd, 0);
@@ -328,6 +342,7 @@ static void do_copy(unsigned slot)
 	to = rnd(MOST);
 	len = len < MOST - to ? len : MOST - to;
 	note("copy %zu of %u at %zu, size %zu, to %u at %zu, size %zu", len, from, off, m->file[from].size, slot, to, f->size);
+	see_size(from, s->fd);
 	while (len) {
 		ssize_t n;
 
@@ -514,11 +529,14 @@ static void turn(unsigned count)
 static void close_all(void)
 {
 	for (unsigned slot = 0; slot < FILES; slot++) {
-		for (unsigned i = 0; i < FDS; i++)
-			if (descriptors[slot][i].fd >= 0)
-				must(close(descriptors[slot][i].fd) == 0, "close");
+		for (unsigned i = 0; i < FDS; i++) {
+			struct descriptor *d = &descriptors[slot][i];
+
+			if (d->fd >= 0)
+				must(close(d->fd) == 0, "close");
+			d->fd = -1;
+		}
 		check(slot);
-		must(close(descriptors[slot][0].fd) == 0 || errno == EBADF, "close");
 	}
 }
 

@@ -99,6 +99,8 @@ void inlay_fuse_untake_lookup(struct inlay_op *op, struct inlay_fuse_channel *ch
 
 /* ---- passthrough ---- */
 void inlay_fuse_pass_init(struct inlay_fuse *f, uint64_t offered);
+/* Finds out whether the kernel really grants it: once INIT is answered and the channels are there. */
+void inlay_fuse_pass_probe(struct inlay_fuse *f);
 /* Fills in how the kernel is to treat the file that was just opened. */
 void inlay_fuse_pass_open(struct inlay_fuse *f, struct inlay_file *file, struct inlay_fuse_open_out *out);
 void inlay_fuse_pass_close(struct inlay_fuse *f, struct inlay_file *file);

@@ -141,6 +141,7 @@ int inlay_fuse_new(const struct inlay_fuse_config *config, int fd, struct inlay_
 		inlay_fuse_free(f);
 		return err;
 	}
+	inlay_fuse_pass_probe(f);
 	*ret = f;
 	return 0;
 }

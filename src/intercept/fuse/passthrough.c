@@ -17,6 +17,16 @@ static void off(struct inlay_fuse *f, const char *why)
 	atomic_store(&f->passthrough, false);
 }
 
+/* Turns it off for good when the refusal is one of principle, not of this file. */
+static void refused(struct inlay_fuse *f, int error)
+{
+	if (error != EPERM && error != ENOTTY && error != EOPNOTSUPP)
+		return;
+	pthread_mutex_lock(&f->lock);
+	off(f, error == EPERM ? "it needs root" : "this kernel does not offer it");
+	pthread_mutex_unlock(&f->lock);
+}
+
 void inlay_fuse_pass_init(struct inlay_fuse *f, uint64_t offered)
 {
 	atomic_store(&f->passthrough, true);
@@ -24,6 +34,15 @@ void inlay_fuse_pass_init(struct inlay_fuse *f, uint64_t offered)
 		off(f, "the local side offers no descriptors");
 	else if (!(offered & INLAY_FUSE_PASSTHROUGH))
 		off(f, "this kernel does not offer it");
+}
+
+/* The kernel looks at the right to it before it looks at the file, so that asking for none tells. */
+void inlay_fuse_pass_probe(struct inlay_fuse *f)
+{
+	struct inlay_fuse_backing_map map = {.fd = -1};
+
+	if (inlay_fuse_passthrough(f) && ioctl(f->channel[0].source.fd, INLAY_FUSE_BACKING_OPEN, &map) < 0)
+		refused(f, errno);
 }
 
 bool inlay_fuse_passthrough(const struct inlay_fuse *f)
@@ -45,11 +64,8 @@ static int backing_open(struct inlay_fuse *f, struct inlay_file *file)
 	if (map.fd < 0)
 		return -1;
 	id = ioctl(f->channel[0].source.fd, INLAY_FUSE_BACKING_OPEN, &map);
-	if (id < 0 && (errno == EPERM || errno == ENOTTY || errno == EOPNOTSUPP)) {
-		pthread_mutex_lock(&f->lock);
-		off(f, errno == EPERM ? "it needs root" : "this kernel does not offer it");
-		pthread_mutex_unlock(&f->lock);
-	}
+	if (id < 0)
+		refused(f, errno);
 	close(map.fd);
 	return id;
 }
