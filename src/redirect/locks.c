@@ -18,21 +18,15 @@ static void leave_waiters(struct inlay_op *op)
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 }
 
-static void cancel_answered(struct inlay_op *op, const struct inlay_reply *r)
+/* It is not granted as long as it is queued: whoever gives up need not wait for the side to hear of it. */
+static void give_up(struct inlay_op *op)
 {
-	(void)r;
 	leave_waiters(op);
+	inlay_redirect_cancel_lock(op->redirect, op->lane, op->file->side,
+	                           &(struct inlay_lock_cancel_req){.handle = op->file->handle,
+	                                                           .owner = op->in.lock.owner,
+	                                                           .kind = op->in.lock.kind});
 	inlay_op_end(op, -INLAY_EINTR);
-}
-
-static void send_cancel(struct inlay_op *op)
-{
-	struct inlay_writer w = inlay_op_begin(op, INLAY_LOCK_CANCEL);
-	struct inlay_lock_cancel_req req = {.handle = op->file->handle, .owner = op->in.lock.owner,
-	                                    .kind = op->in.lock.kind};
-
-	inlay_put_lock_cancel_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, cancel_answered);
 }
 
 /* op->result while it waits: a request is out, none is, or it is on its way to its lane to send one. */
@@ -83,7 +77,7 @@ static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	/* When idle, another thread may pick the operation up from here on. */
 	if (canceled)
-		send_cancel(op);
+		give_up(op);
 	else if (again)
 		ask(op);
 }
@@ -110,7 +104,7 @@ static void resume(struct inlay_op *op, const struct inlay_reply *r)
 	op->result = WAIT_ASKING;
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (canceled)
-		send_cancel(op);
+		give_up(op);
 	else
 		ask(op);
 }

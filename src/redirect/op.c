@@ -402,6 +402,22 @@ void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum i
 		errand_submit(r, lane, side, e);
 }
 
+void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
+                                const struct inlay_lock_cancel_req *req)
+{
+	struct errand *e = errand_new();
+	struct inlay_writer w;
+
+	if (!e)
+		return;
+	w = inlay_call_begin(&e->call, INLAY_LOCK_CANCEL, e->room, sizeof e->room);
+	inlay_put_lock_cancel_req(&w, req);
+	if (inlay_call_end(&e->call, &w) < 0)
+		free(e);
+	else
+		errand_submit(r, lane, side, e);
+}
+
 static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *id,
                         uint64_t pins)
 {

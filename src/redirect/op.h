@@ -89,5 +89,7 @@ bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struc
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id);
 /* Tells a side, with an op of its own that nobody waits for. */
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
+void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
+                                const struct inlay_lock_cancel_req *req);
 
 #endif

@@ -15,7 +15,7 @@
 #define INLAY_FUSE_MAX_WRITE INLAY_DATA_MAX
 /* What one read(2) of the device must have room for: see fuse_dev_do_read() in the kernel. */
 #define INLAY_FUSE_READ_ROOM (INLAY_FUSE_MAX_WRITE + 4096u)
-#define INLAY_FUSE_EARLY 16u /* interrupts remembered that came before their request */
+#define INLAY_FUSE_EARLY 64u /* interrupts remembered that may have come before their request */
 
 _Static_assert(INLAY_CHUNK_LARGE > INLAY_FUSE_READ_ROOM, "a request fits in a chunk");
 

@@ -102,21 +102,25 @@ static void remember(struct inlay_fuse *f, uint64_t unique)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* A lock may be waiting with no call under way; any other request ends when its call does, if its side can give that up. */
+static void interrupt(struct inlay_fuse_request *rq)
+{
+	struct inlay_op *op = &rq->op;
+	struct inlay_side_port *port = op->redirect->port[op->side];
+	bool is_lock = rq->opcode == FUSE_SETLKW || rq->opcode == FUSE_SETLK;
+
+	if ((!is_lock || inlay_op_lock_interrupt(op)) && port->cancel)
+		port->cancel(port, op->lane, &op->call);
+}
+
 static bool interrupt_on(struct inlay_fuse_channel *ch, uint64_t unique)
 {
 	inlay_list_each(it, &ch->inflight) {
 		struct inlay_fuse_request *rq = inlay_container(it, struct inlay_fuse_request, link);
-		struct inlay_side_port *port;
 
 		if (rq->unique != unique)
 			continue;
-		if (rq->opcode == FUSE_SETLKW) {
-			inlay_op_lock_interrupt(&rq->op);
-		} else {
-			port = rq->op.redirect->port[rq->op.side];
-			if (port->cancel)
-				port->cancel(port, ch->lane, &rq->op.call);
-		}
+		interrupt(rq);
 		return true;
 	}
 	return false;
@@ -129,6 +133,7 @@ static void search_here(struct inlay_task *t)
 	struct search *s = inlay_container(t, struct search, task);
 
 	if (interrupt_on(&s->fuse->channel[s->next], s->unique)) {
+		(void)inlay_fuse_was_interrupted(s->fuse, s->unique);
 		free(s);
 		return;
 	}
@@ -139,8 +144,7 @@ static void search_here(struct inlay_task *t)
 static void search_on(struct search *s)
 {
 	if (s->next == s->fuse->channels) {
-		remember(s->fuse, s->unique);
-		free(s);
+		free(s); /* answered already, or it finds the note when it comes */
 		return;
 	}
 	s->task = (struct inlay_task){.done = search_here};
@@ -156,6 +160,7 @@ void inlay_fuse_interrupt(struct inlay_fuse_request *rq, const void *arg, size_t
 	if (s) {
 		s->fuse = rq->channel->fuse;
 		s->unique = in->unique;
+		remember(s->fuse, s->unique); /* first: it may come on a channel that the search has passed */
 		search_on(s);
 	}
 	inlay_fuse_no_answer(rq);
