@@ -17,18 +17,21 @@ PROTOTYPE = {
 }
 PROTOTYPE_SHARE = 0.7
 
-# Why a row falls short, where it is known. Shown for rows that miss a goal only.
+# Why a row falls short, where it is known; patterns, the first that fits. Shown for rows that miss a goal only.
 REASONS = {
-    "stat, *": "LOOKUP and GETATTR, two round trips in series, each time; sshfs answers from attributes it keeps for 20 s",
-    "list + stat, *": "each stat is LOOKUP and GETATTR again, READDIRPLUS' attributes expire at once; sshfs keeps them for 20 s",
-    "list, warm*": "each listing goes to the server; sshfs keeps listings for 20 s",
-    "open+read+close, *": "LOOKUP, OPEN, READ in series, then CLOSE; nothing may be kept without leases",
-    "rename*": "three round trips in series: LOOKUP of both names, RENAME",
-    "unlink*": "two round trips in series (LOOKUP, UNLINK) and the server's ext4",
-    "create*": "LOOKUP, CREATE, WRITE in series, and the server's ext4",
-    "untar": "per file LOOKUP, CREATE, WRITE and settings of times, owner and mode, all in series",
-    "4k write + fsync": "the server's disk flush is most of it, the same for both",
-    "4k randwrite depth 32, large folios": "on the server ext4_block_write_begin walks every block of a large folio at each 4 KiB write",
+    "4k randread *": "a wake-up across cores at each end, through epoll and /dev/fuse; worst where other work wants the cores",
+    "4k randwrite depth 32, large folios": "on the server ext4_block_write_begin walks every block of a large folio at each write",
+    "4k randwrite *": "the program waits until the server has it; sshfs answers before it has sent it",
+    "4k write + fsync": "WRITE and COMMIT in series, COMMIT through a spare thread, then the disk's flush, the same for both",
+    "1M *": "copies: page cache, socket twice, /dev/fuse, on cores that client and server share; buffered ones go one by one",
+    "stat, *": "LOOKUP, then GETATTR, because attributes are valid for no time; sshfs keeps them for 20 s, stale or not",
+    "list + stat, *": "LOOKUP and GETATTR for each entry: a listing brings no attributes; sshfs keeps them for 20 s, stale or not",
+    "list, warm*": "each listing asks the server; sshfs keeps listings for 20 s, stale or not",
+    "open+read+close, *": "LOOKUP, OPEN and READ in series, besides CLOSE; nothing may be kept without leases",
+    "create*": "LOOKUP, CREATE and WRITE in series, and what ext4 takes on the server",
+    "rename*": "LOOKUP of both names and RENAME in series",
+    "unlink*": "LOOKUP and UNLINK in series, and what ext4 takes on the server",
+    "untar": "8 round trips per file: 2 LOOKUP, CREATE, WRITE, 3 SETATTR, GETXATTR",
 }
 
 
