@@ -8,6 +8,7 @@
 #include "cmd/inlayd_host.h"
 #include "cmd/say.h"
 #include "net/addr.h"
+#include "os/peer_identity.h"
 #include "server/server.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +41,7 @@ struct daemon {
 	size_t nfds;
 	char *sockets[LISTENERS_MAX]; /* paths of Unix sockets that are ours to remove */
 	size_t nsockets;
+	mode_t umask; /* as started; the stores set the process's own to 0, for each caller's counts */
 };
 
 /* ---- exports ---- */
@@ -131,9 +134,11 @@ static int listen_on(struct daemon *d, const char *text)
 	struct inlay_addr a;
 	const char *why;
 	int r = inlay_addr_parse(text, &a, &why); /* checked before */
+	mode_t stores = umask(d->umask);          /* no thread runs yet that would make files */
 
 	if (r >= 0)
 		r = inlay_addr_listen(&a, d->config.insecure, d->fds + d->nfds, LISTENERS_MAX - d->nfds);
+	umask(stores);
 	if (r == -INLAY_EPERM && !a.is_unix)
 		inlay_error("listen %s: refused: clients beyond this host would send everything unencrypted and unauthenticated; "
 			"use a loopback address or unix:PATH with a tunnel, or add --insecure on a network that you trust", text);
@@ -321,7 +326,7 @@ static unsigned loops_wanted(const struct inlayd_config *c)
 static int make(struct daemon *d)
 {
 	struct inlay_crew_config crew = {.loops = loops_wanted(&d->config), .spares_max = SPARES_MAX, .spin_us = SPIN_US};
-	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION};
+	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity};
 	int r = inlayd_boot(&config.boot);
 
 	if (r >= 0)
@@ -395,6 +400,7 @@ int main(int argc, char **argv)
 	} else {
 		start_log(&d.config);
 		inlayd_raise_limits();
+		umask(d.umask = umask(0)); /* there is no other way to ask */
 		r = work(&d);
 	}
 	inlayd_config_done(&d.config);

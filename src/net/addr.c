@@ -5,6 +5,7 @@
 #include "net/addr.h"
 
 #include "base/status.h"
+#include "os/identity.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -454,8 +455,10 @@ int inlay_addr_connect(const struct inlay_addr *a, unsigned timeout_ms, bool ins
 	uint64_t end_ms = clock_ms() + timeout_ms;
 	struct addrinfo *list;
 	struct sockaddr_un un;
-	int r;
+	int r = inlay_identity_enter(NULL); /* a socket belongs to whom the thread acts as: servers look at that */
 
+	if (r < 0)
+		return r;
 	if (a->is_unix) {
 		r = unix_address(a, &un);
 		if (r == 0)

@@ -40,7 +40,7 @@ const char *inlay_addr_peer(int fd, char buf[INLAY_ADDR_TEXT]);
 const char *inlay_addr_own(int fd, char buf[INLAY_ADDR_TEXT]);
 
 /*
- * Resolves and connects within timeout_ms (blocking; not on a loop), trying each address. Returns a non-blocking,
+ * Resolves and connects, as the process itself, within timeout_ms (blocking; not on a loop), trying each address. Returns a non-blocking,
  * close-on-exec socket or a status; *ret_loopback: the connection stays on this host (loopback address or Unix socket).
  * insecure: false refuses addresses that are not loopback with -INLAY_EPERM before sending a byte. Looking up a name
  * takes the resolver's time, which isn't counted.

@@ -29,7 +29,9 @@ int exec_allowed(const struct exec *x);
 /* Who acts on the store for this caller. */
 static inline const struct inlay_cred *exec_cred(const struct exec *x, const struct inlay_cred *asked)
 {
-	return x->ex->identity_client ? asked : x->ex->user;
+	if (!x->ex->identity_client)
+		return x->ex->user;
+	return x->ss->as ? x->ss->as : asked;
 }
 
 /*

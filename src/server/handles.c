@@ -26,7 +26,7 @@ int handles_init(struct inlay_session *ss)
 	return ss->handles ? 0 : -INLAY_ENOMEM;
 }
 
-static struct inlay_cred *cred_copy(const struct inlay_cred *cred)
+struct inlay_cred *cred_copy(const struct inlay_cred *cred)
 {
 	/* Only the groups that there are: a directory handle would cost 4 KiB else. */
 	size_t len = offsetof(struct inlay_cred, groups) + cred->ngroups * sizeof(cred->groups[0]);

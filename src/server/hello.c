@@ -7,12 +7,15 @@
 #include "base/log.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct hello {
 	struct inlay_task task;
 	struct peer *peer; /* referenced */
+	int fd; /* the connection's, duplicated: it may close meanwhile, and its number be another's; -1 for none */
 	uint64_t seq;
 	struct inlay_hello_req m; /* its texts point into the fields below */
 	char export_name[256], host[128];
@@ -49,23 +52,47 @@ static bool is_zero(const struct inlay_uuid *id)
 	return memcmp(id, &(struct inlay_uuid){{0}}, sizeof(*id)) == 0;
 }
 
+/* As whom the connection acts; NULL: as its requests say, or as the export does. */
+static int judge(struct hello *h, const struct inlay_export *ex, struct inlay_cred **ret)
+{
+	*ret = NULL;
+	return ex->identity_client && h->fd >= 0 ? trust_judge(ex->server, h->fd, h->peer->name, ret) : 0;
+}
+
+static int check_owner(struct hello *h, const struct inlay_session *ss)
+{
+	struct inlay_cred *as;
+	int r;
+
+	/* Who doesn't know the client's number, or isn't its user, is told nothing about its session. */
+	if (memcmp(&ss->client, &h->m.client, sizeof(ss->client)) || !inlay_str_is(h->m.export, ss->ex->name))
+		return -INLAY_ENOSESSION;
+	r = judge(h, ss->ex, &as);
+	if (r < 0)
+		return r;
+	r = trust_same(as, ss->as) ? 0 : -INLAY_ENOSESSION;
+	free(as);
+	return r;
+}
+
 static int find_session(struct hello *h, struct inlay_server *s)
 {
 	struct inlay_session *ss = session_find(s, &h->m.session);
+	int r;
 
 	if (!ss)
 		return -INLAY_ENOSESSION;
-	/* Who doesn't know the client's number is told nothing about its session. */
-	if (memcmp(&ss->client, &h->m.client, sizeof(ss->client)) || !inlay_str_is(h->m.export, ss->ex->name)) {
+	r = check_owner(h, ss);
+	if (r < 0)
 		session_unref(ss);
-		return -INLAY_ENOSESSION;
-	}
-	h->session = ss;
-	return 0;
+	else
+		h->session = ss;
+	return r;
 }
 
 static int make_session(struct hello *h, struct inlay_server *s)
 {
+	struct inlay_cred *as = NULL;
 	struct inlay_export *ex;
 	int r;
 
@@ -74,12 +101,16 @@ static int make_session(struct hello *h, struct inlay_server *s)
 	ex = export_find(s, h->m.export);
 	if (!ex)
 		return -INLAY_ENOEXPORT;
-	r = session_new(ex, &h->m.client, &h->session);
+	r = judge(h, ex, &as);
+	if (r == 0)
+		r = session_new(ex, &h->m.client, &h->session);
 	if (r < 0) {
 		export_unref(ex);
+		free(as);
 		return r;
 	}
 	session_ref(h->session); /* this one is the connection's */
+	h->session->as = as;     /* nobody knows its number yet, and so nobody else uses it */
 	h->fresh = true;
 	memcpy(h->session->host, h->host, sizeof(h->host));
 	memcpy(h->session->peer, h->peer->name, sizeof(h->peer->name));
@@ -112,9 +143,12 @@ static void hello_work(struct inlay_task *t)
 		h->status = session_lane(h->session, h->m.lane, slots_granted(h->m.slots), &h->lane, &h->resumed);
 }
 
-static uint32_t export_flags(const struct inlay_export *ex)
+static uint32_t export_flags(const struct inlay_session *ss)
 {
-	return (ex->readonly ? INLAY_EXPORT_READONLY : 0u) | (ex->identity_client ? INLAY_EXPORT_IDENTITY_CLIENT : 0u) |
+	const struct inlay_export *ex = ss->ex;
+
+	return (ex->readonly ? INLAY_EXPORT_READONLY : 0u) |
+		(ex->identity_client && !ss->as ? INLAY_EXPORT_IDENTITY_CLIENT : 0u) |
 		(ex->store->ops->pins_nodes ? INLAY_EXPORT_WANTS_FORGET : 0u);
 }
 
@@ -132,7 +166,7 @@ static void put_body(const struct hello *h, struct inlay_writer *w)
 		.lanes = INLAY_LANES_MAX,
 		.max_data = INLAY_DATA_MAX,
 		.lease_ms = ss->server->lease_ms,
-		.export_flags = export_flags(ss->ex),
+		.export_flags = export_flags(ss),
 		.root = ss->ex->root_id,
 		.attr = h->attr,
 		.server = inlay_str(ss->server->banner),
@@ -159,6 +193,17 @@ static void answer(struct hello *h)
 	peer_sent(h->peer, INLAY_FRAME_HEADER + len);
 }
 
+static void say_opened(const struct hello *h)
+{
+	const struct inlay_session *ss = h->session;
+
+	if (ss->as)
+		inlay_info("session opened: client %s at %s, export '%s', as user %u", h->host, h->peer->name, ss->ex->name,
+			ss->as->uid);
+	else
+		inlay_info("session opened: client %s at %s, export '%s'", h->host, h->peer->name, ss->ex->name);
+}
+
 static void hello_done(struct inlay_task *t)
 {
 	struct hello *h = inlay_container(t, struct hello, task);
@@ -175,8 +220,10 @@ static void hello_done(struct inlay_task *t)
 		if (h->status)
 			inlay_debug("HELLO of %s at %s refused: %s", h->host, p->name, inlay_status_text(h->status));
 		else if (h->fresh)
-			inlay_info("session opened: client %s at %s, export '%s'", h->host, p->name, h->session->ex->name);
+			say_opened(h);
 	}
+	if (h->fd >= 0)
+		close(h->fd);
 	if (p->session != h->session)
 		session_unref(h->session);
 	peer_unref(p);
@@ -191,6 +238,12 @@ bool peer_hello(struct peer *p, const struct inlay_frame *f, const uint8_t *body
 	if (!h || inlay_get_hello_req(&r, &h->m) < 0 || f->slot != INLAY_NO_SLOT) {
 		free(h);
 		inlay_conn_close(p->conn, -INLAY_EPROTO);
+		return true;
+	}
+	h->fd = p->sl->server->identify ? fcntl(p->conn->source.fd, F_DUPFD_CLOEXEC, 3) : -1;
+	if (p->sl->server->identify && h->fd < 0) {
+		free(h);
+		inlay_conn_close(p->conn, -INLAY_EMFILE);
 		return true;
 	}
 	copy_host(h->host, sizeof(h->host), h->m.host);

@@ -53,6 +53,8 @@ struct inlay_session {
 	uint32_t refs; /* atomic: the server's, one per attached connection and per request */
 	struct inlay_uuid id, client;
 	char host[128], peer[128]; /* for logs */
+	/* On an export with identity=client, who acts for all that is asked; NULL: whoever each request names. Fixed by HELLO. */
+	struct inlay_cred *as;
 	struct inlay_table *handles;
 	uint64_t handle_salt; /* a handle of another session, or of an earlier server, means nothing here */
 	bool over;            /* atomic: ended; requests under way finish, new ones fail */
@@ -93,6 +95,8 @@ struct inlay_server {
 	unsigned nloops;
 	uint32_t next_loop, conns, under_way, locks; /* atomic */
 	bool draining;                               /* atomic */
+	int (*identify)(int fd, struct inlay_cred *ret);
+	bool unknown_said; /* atomic */
 	pthread_mutex_t lock;
 	/* under lock: */
 	struct inlay_list exports, sessions;
@@ -130,6 +134,15 @@ int session_lane(struct inlay_session *ss, uint32_t index, uint32_t slots, struc
 /* EVENT_LOCK to whoever holds the session. Any thread, no lock held. */
 void session_wake(struct inlay_session *ss, const struct inlay_event_lock_req *e);
 
+/* ---- trust.c ---- */
+/*
+ * Who acts for this connection, to be freed; NULL for one that may speak for others. May block. Or a status that passes
+ * by. peer: for the log.
+ */
+int trust_judge(struct inlay_server *s, int fd, const char *peer, struct inlay_cred **ret);
+/* What trust_judge() found is one user, whatever groups he had. */
+bool trust_same(const struct inlay_cred *a, const struct inlay_cred *b);
+
 /* ---- nodes.c ---- */
 void node_id_make(const struct inlay_export *ex, struct inlay_store_node *n, struct inlay_node_id *ret);
 /* -INLAY_ESTALE for one that this server never signed, or whose file is gone. Referenced. */
@@ -145,6 +158,7 @@ bool node_same(struct inlay_store_node *a, struct inlay_store_node *b);
 
 /* ---- handles.c ---- */
 int handles_init(struct inlay_session *ss);
+struct inlay_cred *cred_copy(const struct inlay_cred *cred); /* only as large as it needs to be; NULL: out of memory */
 /* Takes over the caller's reference to the file, also on failure. */
 int handle_add(struct inlay_session *ss, struct inlay_store_file *f, const struct inlay_cred *cred, uint64_t *ret_id);
 /* NULL for an invalid one; else handle_put() with the same id must follow. */

@@ -51,6 +51,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->lease_ms = config->lease_ms ? config->lease_ms : INLAY_LEASE_MS;
 	s->sessions_max = config->sessions_max ? config->sessions_max : INLAY_SESSIONS_MAX;
 	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
+	s->identify = config->identify;
 	s->banner = strdup(config->banner ? config->banner : "inlayd");
 	inlay_list_init(&s->exports);
 	inlay_list_init(&s->sessions);

@@ -36,6 +36,12 @@ struct inlay_server_config {
 	uint32_t lease_ms;              /* 0: INLAY_LEASE_MS */
 	uint32_t sessions_max, conns_max; /* 0: the limits of limits.h */
 	const char *banner;             /* program and version */
+	/*
+	 * Whose a connection is: 1 with *ret for a user of this host, 0 for another host's, or a status. On exports with
+	 * identity_client only who isn't of this host, root, and the server's own user then speak for others; anyone else acts
+	 * as himself. Any thread, may block. NULL: all speak for others.
+	 */
+	int (*identify)(int fd, struct inlay_cred *ret);
 };
 
 /* crew: NULL where the server is only used for local sessions. */

@@ -54,6 +54,7 @@ static void session_free(struct inlay_session *ss)
 		lane_free(ss->lanes[i]);
 	pthread_mutex_destroy(&ss->lock);
 	export_unref(ss->ex);
+	free(ss->as);
 	free(ss);
 }
 

@@ -13,14 +13,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline struct inlay_server *make_server(struct inlay_crew *crew, uint32_t lease_ms)
+static inline struct inlay_server *make_server_asking(struct inlay_crew *crew, uint32_t lease_ms,
+                                                      int (*identify)(int fd, struct inlay_cred *ret))
 {
 	struct inlay_server_config config = {.boot = {{1, 2, 3, 4, 5, 6, 7, 8}}, .secret = {{11, 22}},
-		.lease_ms = lease_ms, .banner = "test"};
+		.lease_ms = lease_ms, .banner = "test", .identify = identify};
 	struct inlay_server *s;
 
 	assert_int_equal(inlay_server_new(&config, crew, &s), 0);
 	return s;
+}
+
+static inline struct inlay_server *make_server(struct inlay_crew *crew, uint32_t lease_ms)
+{
+	return make_server_asking(crew, lease_ms, NULL);
 }
 
 static inline void add_export(struct inlay_server *s, const char *name, bool readonly)

@@ -15,13 +15,18 @@
 static struct inlay_crew *crew;
 static struct inlay_server *server;
 
-static void setup(uint32_t lease_ms)
+static void setup_asking(uint32_t lease_ms, int (*identify)(int fd, struct inlay_cred *ret))
 {
 	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
 	assert_int_equal(inlay_crew_new(&(struct inlay_crew_config){.loops = 2, .spares_max = 4}, &crew), 0);
-	server = make_server(crew, lease_ms);
+	server = make_server_asking(crew, lease_ms, identify);
 	add_export(server, "data", false);
 	assert_int_equal(inlay_crew_start(crew), 0);
+}
+
+static void setup(uint32_t lease_ms)
+{
+	setup_asking(lease_ms, NULL);
 }
 
 static void teardown(void)
@@ -449,7 +454,156 @@ static void a_removed_export_ends_its_sessions(void **state)
 	teardown();
 }
 
-RUN_TESTS(cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
+/* ---- whose word counts ---- */
+
+/* What the host would say of the next connection. */
+static int told;
+static struct inlay_cred told_cred;
+
+static int tell(int fd, struct inlay_cred *ret)
+{
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	if (told > 0)
+		*ret = told_cred;
+	return told;
+}
+
+static int hello_from(struct hand *h, int r, uint32_t uid, struct inlay_hello_req m)
+{
+	told = r;
+	told_cred = (struct inlay_cred){.uid = uid, .gid = uid, .ngroups = 1, .groups = {777}};
+	hand_open(h);
+	return hello(h, m);
+}
+
+static int create_as_root(struct hand *h, const char *name, uint64_t seq, struct inlay_create_rep *ret)
+{
+	int r = ASK(h, 0, seq, 0, CREATE, create, .dir = h->hello.root, .name = inlay_str(name), .flags = INLAY_O_RDWR,
+		.mode = 0600);
+
+	if (r == 0)
+		READ_REPLY(h, create, ret);
+	return r;
+}
+
+static int open_as_root(struct hand *h, const struct inlay_node_id *node, uint64_t seq)
+{
+	return ASK(h, 0, seq, 0, OPEN, open, .node = *node, .flags = INLAY_O_RDONLY);
+}
+
+static void set_root_mode(uint32_t mode)
+{
+	struct hand h;
+
+	assert_int_equal(hello_from(&h, 1, 0, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(ASK(&h, 0, 1, 0, SETATTR, setattr, .node = h.hello.root, .valid = INLAY_SET_MODE, .mode = mode), 0);
+	close(h.fd);
+}
+
+static void a_user_is_who_the_host_says(void **state)
+{
+	struct inlay_create_rep roots, mine;
+	struct hand root, user;
+
+	(void)state;
+	setup_asking(0, tell);
+	set_root_mode(0777);
+	assert_int_equal(hello_from(&root, 1, 0, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_true(root.hello.export_flags & INLAY_EXPORT_IDENTITY_CLIENT);
+	assert_int_equal(create_as_root(&root, "roots", 1, &roots), 0);
+	assert_int_equal(roots.attr.uid, 0);
+	assert_int_equal(hello_from(&user, 1, 12345, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_false(user.hello.export_flags & INLAY_EXPORT_IDENTITY_CLIENT);
+	assert_int_equal(create_as_root(&user, "mine", 1, &mine), 0);
+	assert_int_equal(mine.attr.uid, 12345);
+	assert_int_equal(mine.attr.gid, 12345);
+	assert_int_equal(open_as_root(&user, &roots.node, 2), -INLAY_EACCES);
+	assert_int_equal(open_as_root(&user, &mine.node, 3), 0);
+	assert_int_equal(ASK(&user, 0, 4, 0, SETATTR, setattr, .node = roots.node, .valid = INLAY_SET_MODE, .mode = 0666),
+		-INLAY_EPERM);
+	/* The twins: root may, and so may a client beyond this host. */
+	assert_int_equal(open_as_root(&root, &mine.node, 2), 0);
+	close(user.fd);
+	assert_int_equal(hello_from(&user, 0, 12345, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(open_as_root(&user, &roots.node, 1), 0);
+	close(user.fd);
+	close(root.fd);
+	teardown();
+}
+
+/* His groups are the host's as well. */
+static void a_users_groups_are_the_hosts(void **state)
+{
+	struct inlay_create_rep f;
+	struct hand root, user;
+
+	(void)state;
+	setup_asking(0, tell);
+	assert_int_equal(hello_from(&root, 1, 0, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(create_as_root(&root, "f", 1, &f), 0);
+	assert_int_equal(hello_from(&user, 1, 12345, (struct inlay_hello_req){.lane = 0}), 0);
+	for (uint32_t gid = 776; gid <= 777; gid++) {
+		uint64_t seq = gid - 774;
+
+		assert_int_equal(ASK(&root, 0, seq, 0, SETATTR, setattr, .node = f.node, .valid = INLAY_SET_GID | INLAY_SET_MODE,
+			.gid = gid, .mode = 0640), 0);
+		assert_int_equal(ASK(&user, 0, seq - 1, 0, OPEN, open, .node = f.node, .flags = INLAY_O_RDONLY,
+			.cred = {.ngroups = 1, .groups = {776}}), gid == 777 ? 0 : -INLAY_EACCES);
+	}
+	close(user.fd);
+	close(root.fd);
+	teardown();
+}
+
+static void whom_the_host_does_not_know_is_nobody(void **state)
+{
+	struct inlay_create_rep mine;
+	struct hand h;
+
+	(void)state;
+	setup_asking(0, tell);
+	set_root_mode(0777);
+	assert_int_equal(hello_from(&h, -INLAY_ENOTCONN, 0, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(create_as_root(&h, "mine", 1, &mine), 0);
+	assert_int_equal(mine.attr.uid, 65534);
+	assert_int_equal(mine.attr.gid, 65534);
+	close(h.fd);
+	/* What passes by makes nobody of no one: he is to come again. */
+	assert_int_equal(hello_from(&h, -INLAY_EMFILE, 0, (struct inlay_hello_req){.lane = 0}), -INLAY_EMFILE);
+	close(h.fd);
+	teardown();
+}
+
+static void a_session_has_one_user(void **state)
+{
+	struct hand first, other;
+	struct inlay_hello_req second;
+
+	(void)state;
+	setup_asking(0, tell);
+	assert_int_equal(hello_from(&first, 1, 12345, (struct inlay_hello_req){.lane = 0}), 0);
+	second = (struct inlay_hello_req){.session = first.hello.session, .lane = 1};
+	assert_int_equal(hello_from(&other, 1, 12346, second), -INLAY_ENOSESSION);
+	close(other.fd);
+	assert_int_equal(hello_from(&other, 1, 0, second), -INLAY_ENOSESSION);
+	close(other.fd);
+	assert_int_equal(hello_from(&other, 1, 12345, second), 0);
+	close(other.fd);
+	close(first.fd);
+	/* Nor does a user get into one of root's. */
+	assert_int_equal(hello_from(&first, 1, 0, (struct inlay_hello_req){.lane = 0}), 0);
+	second.session = first.hello.session;
+	assert_int_equal(hello_from(&other, 1, 12345, second), -INLAY_ENOSESSION);
+	close(other.fd);
+	assert_int_equal(hello_from(&other, 1, 0, second), 0);
+	close(other.fd);
+	close(first.fd);
+	teardown();
+}
+
+RUN_TESTS(cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
+	cmocka_unit_test(whom_the_host_does_not_know_is_nobody), cmocka_unit_test(a_session_has_one_user),
+	cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
 	cmocka_unit_test(a_replay_is_answered_not_done_again), cmocka_unit_test(a_session_is_its_clients_own),
 	cmocka_unit_test(silence_costs_the_session), cmocka_unit_test(hostile_frames_end_only_their_session),
 	cmocka_unit_test(reads_and_writes_of_every_size), cmocka_unit_test(waiters_are_told),
