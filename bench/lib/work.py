@@ -93,7 +93,8 @@ class Work:
             timing = []
         before = cpu_seconds(self.world.pids(side))
         out = must("fio", "--name=b", "--thread", f"--filename={self.world.dirs[side]}/fio-{side}",
-                   f"--size={self.fio_mib}m", f"--rw={rw}", f"--bs={block}", "--randrepeat=1", "--group_reporting", "--output-format=json", *timing, *args)
+                   f"--size={self.fio_mib}m", f"--rw={rw}", f"--bs={block}", "--randrepeat=1",
+                   "--group_reporting", "--output-format=json", *timing, *args)
         used = cpu_seconds(self.world.pids(side)) - before
         self.world.check(side)
         job = json.loads(out[out.index("{"):])["jobs"][0]
