@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ struct inlay_link {
 	struct inlay_client client;
 	unsigned lanes;
 	struct link_lane *lane;
+	pthread_mutex_t hello_lock; /* client, while a lane says HELLO or is answered */
 	struct inlay_call bye;
 	uint8_t bye_head[INLAY_FRAME_HEADER];
 };
@@ -160,10 +162,15 @@ static bool conn_frame(struct inlay_conn *c, const struct inlay_frame *f, const 
                        struct inlay_chunk *chunk)
 {
 	struct link_lane *ll = c->owner;
+	bool hello = ll->lane.state == INLAY_LANE_HELLO;
 
+	if (hello)
+		pthread_mutex_lock(&ll->link->hello_lock);
 	ll->in_frame++;
 	(void)inlay_lane_frame(&ll->lane, f, body, data, chunk, inlay_loop_now(ll->loop)); /* a bad one has dropped the connection */
 	ll->in_frame--;
+	if (hello)
+		pthread_mutex_unlock(&ll->link->hello_lock);
 	return true;
 }
 
@@ -222,7 +229,9 @@ static void connect_done(struct inlay_task *t)
 		retry_later(ll);
 		return;
 	}
+	pthread_mutex_lock(&ll->link->hello_lock);
 	inlay_lane_connected(&ll->lane, inlay_loop_now(ll->loop));
+	pthread_mutex_unlock(&ll->link->hello_lock);
 	tick(&ll->tick);
 }
 
@@ -386,6 +395,7 @@ int inlay_link_open(const struct inlay_link_config *config, char *why, size_t wh
 	snprintf(why, why_len, "out of memory");
 	if (!l)
 		return err;
+	pthread_mutex_init(&l->hello_lock, NULL);
 	l->config = *config;
 	l->port = (struct inlay_side_port){.submit = port_submit, .cancel = port_cancel, .is_nested = port_is_nested,
 	                                   .present = true};
@@ -470,6 +480,7 @@ void inlay_link_free(struct inlay_link *l)
 		if (ll->early_fd >= 0)
 			close(ll->early_fd);
 	}
+	pthread_mutex_destroy(&l->hello_lock);
 	free(l->lane);
 	free(l);
 }

@@ -379,7 +379,7 @@ static void ping(struct inlay_lane *l, uint64_t now_ns)
 
 static uint64_t tick_open(struct inlay_lane *l, uint64_t now_ns)
 {
-	uint64_t lease = l->client->lease_ms * MS;
+	uint64_t lease = l->lease_ms * MS;
 	uint64_t every = min64(INLAY_KEEPALIVE_MS * MS, lease / 3);
 	uint64_t due = min64(l->heard_ns, l->spoke_ns) + every;
 

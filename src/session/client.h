@@ -72,7 +72,10 @@ struct inlay_lane_ops {
 	void (*event_recall)(struct inlay_lane *l, const struct inlay_event_recall_req *e);
 };
 
-/* What all lanes of a session share. Lanes other than 0 read it after lane 0 has opened; the user orders that. */
+/*
+ * What all lanes of a session share. inlay_lane_connected(), and inlay_lane_frame() on a lane in HELLO, read and change
+ * it: where lanes have threads of their own, the user runs these one at a time. Nothing else touches what may change.
+ */
 struct inlay_client {
 	struct inlay_uuid client;        /* random, from the user */
 	struct inlay_uuid session;       /* zero until lane 0 opened */
@@ -81,8 +84,8 @@ struct inlay_client {
 	char host[256];                  /* who we are, for the server's logs */
 	uint32_t slots_wanted;
 	uint64_t timeout_ns;             /* how long a call may wait for a connection; 0 = for ever */
-	/* From HELLO's reply: */
-	uint32_t lanes_max, max_data, lease_ms, export_flags;
+	/* From the first HELLO's reply, constant from then on: */
+	uint32_t lanes_max, max_data, export_flags;
 	struct inlay_node_id root;
 	struct inlay_attr root_attr;
 	char server[INLAY_TEXT_MAX + 1];
@@ -101,6 +104,7 @@ struct inlay_lane {
 	uint64_t since_ns;           /* when state was entered */
 	uint64_t heard_ns, spoke_ns; /* last frame in and out */
 	uint64_t lost_ns;            /* when the lane was last OPEN; at first, when it was made */
+	uint32_t lease_ms;           /* from this lane's HELLO */
 	struct inlay_uuid session;   /* whose slots these are; zero before the lane was first OPEN */
 	bool fresh;                  /* HELLO asked for a new session */
 	bool dropped;                /* drop() was called, disconnected() has not followed yet */

@@ -112,13 +112,17 @@ static bool reply_ok(const struct inlay_lane *l, const struct inlay_hello_rep *m
 	return l->fresh || uuid_is(&m->session, &k->session);
 }
 
+/* What others than lanes read is taken once: it must not change under them when the server is another one later. */
 static void take(struct inlay_client *k, const struct inlay_hello_rep *m)
 {
+	bool first = uuid_is_zero(&k->session);
+
 	k->session = m->session;
 	k->boot = m->boot;
+	if (!first)
+		return;
 	k->lanes_max = m->lanes < INLAY_LANES_MAX ? m->lanes : INLAY_LANES_MAX;
 	k->max_data = m->max_data;
-	k->lease_ms = m->lease_ms;
 	k->export_flags = m->export_flags;
 	k->root = m->root;
 	k->root_attr = m->attr;
@@ -147,6 +151,7 @@ int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	if (l->index == 0)
 		take(l->client, &m); /* the other lanes only read it */
 	l->session = m.session;
+	l->lease_ms = m.lease_ms;
 	if (!resumed)
 		lane_session_lost(l, m.slots);
 	lane_state(l, INLAY_LANE_OPEN, now_ns);

@@ -399,6 +399,38 @@ static void lost_session_settles_calls(void **state)
 	assert_int_equal(waiting.status, -INLAY_ECANCELED);
 }
 
+/* Any thread reads these at any time: a server that says something else after its restart must not change them. */
+static void what_hello_said_first_stays(void **state)
+{
+	struct wire *w = setup(0);
+	struct inlay_hello_rep m = {.version = 1, .slots = 4, .session = uuid(3), .boot = uuid(5), .lanes = 1, .max_data = 4096,
+		.lease_ms = 2 * INLAY_LEASE_MS, .export_flags = INLAY_EXPORT_READONLY, .server = INLAY_STR("another"),
+		.rules = INLAY_STR("local x\n")};
+	uint8_t body[1024];
+	struct inlay_writer b = inlay_writer(body, sizeof(body));
+
+	(void)state;
+	inlay_put_hello_rep(&b, &m);
+	open_lane(w, 1, false, 4);
+	inlay_lane_disconnected(&w->lane, w->now);
+	inlay_lane_connected(&w->lane, w->now);
+	assert_int_equal(answer(w, last(w), -INLAY_ENOSESSION, NULL, 0), 0);
+	assert_int_equal(answer(w, last(w), 0, body, (uint32_t)inlay_writer_len(&b)), 0);
+	assert_int_equal(w->lane.state, INLAY_LANE_OPEN);
+	assert_memory_equal(w->client.session.bytes, uuid(3).bytes, 16);
+	assert_memory_equal(w->client.boot.bytes, uuid(5).bytes, 16);
+	assert_string_equal(w->client.server, "server");
+	assert_string_equal(w->client.rules, "local *.o\n");
+	assert_int_equal(w->client.export_flags, 0);
+	assert_int_equal(w->client.max_data, INLAY_DATA_MAX);
+	/* but the lease is as long as it is now */
+	w->now += INLAY_KEEPALIVE_MS * MS;
+	inlay_lane_tick(&w->lane, w->now);
+	assert_int_equal(last(w)->f.type, INLAY_PING);
+	assert_int_equal(inlay_lane_tick(&w->lane, w->now), w->now + INLAY_LEASE_MS * MS);
+	inlay_lane_done(&w->lane);
+}
+
 static void other_lanes_wait_for_lane_0(void **state)
 {
 	struct wire *w = setup(1);
@@ -699,6 +731,7 @@ RUN_TESTS(cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_t
 	cmocka_unit_test(hostile_frames_drop_the_connection), cmocka_unit_test(hostile_hello_drops),
 	cmocka_unit_test(refused_for_good_is_dead), cmocka_unit_test(refused_for_now_is_dropped),
 	cmocka_unit_test(resumed_lane_replays), cmocka_unit_test(lost_session_settles_calls),
+	cmocka_unit_test(what_hello_said_first_stays),
 	cmocka_unit_test(other_lanes_wait_for_lane_0), cmocka_unit_test(silence_is_noticed),
 	cmocka_unit_test(silent_hello_is_dropped), cmocka_unit_test(timeout_abandons_and_the_slot_survives),
 	cmocka_unit_test(cancel_spares_what_was_sent), cmocka_unit_test(events_reach_their_owner),
