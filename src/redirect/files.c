@@ -210,7 +210,9 @@ void inlay_op_copy(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, copy_answered);
 }
 
-static void send_readdir(struct inlay_op *op);
+typedef void sender(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                    void (*step)(struct inlay_op *op, const struct inlay_reply *r));
+static void send_readdir(struct inlay_op *op, sender *send);
 
 /* True when there are entries and the judge hides them all; *ret_last is then the last one's cookie. */
 static bool all_hidden(struct inlay_op *op, const struct inlay_reply *r, uint64_t *ret_last)
@@ -236,20 +238,20 @@ static void readdir_answered(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (err == 0 && !rep.eof && all_hidden(op, r, &last)) {
 		op->in.io.off = last;
-		send_readdir(op);
+		send_readdir(op, inlay_op_send_later);
 		return;
 	}
 	inlay_op_end(op, err);
 }
 
-static void send_readdir(struct inlay_op *op)
+static void send_readdir(struct inlay_op *op, sender *send)
 {
 	struct inlay_writer w = inlay_op_begin(op, INLAY_READDIR);
 	struct inlay_readdir_req req = {.handle = op->file->handle, .cookie = op->in.io.off,
 	                                .max = (uint32_t)op->in.io.len};
 
 	inlay_put_readdir_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, readdir_answered);
+	send(op, &w, op->file->side, readdir_answered);
 }
 
 void inlay_op_readdir(struct inlay_op *op)
@@ -258,7 +260,7 @@ void inlay_op_readdir(struct inlay_op *op)
 	if (op->file->listing)
 		inlay_listing_read(op);
 	else
-		send_readdir(op);
+		send_readdir(op, inlay_op_send);
 }
 
 bool inlay_op_fit_entry(struct inlay_op *op, struct inlay_dirent *d)

@@ -251,7 +251,7 @@ static void gather(struct inlay_op *op, enum inlay_side side)
 	struct inlay_readdir_req req = {.handle = l->handle[side], .cookie = l->cookie, .max = BATCH};
 
 	inlay_put_readdir_req(&w, &req);
-	inlay_op_send(op, &w, side, gathered);
+	inlay_op_send_later(op, &w, side, gathered);
 }
 
 /* Cookies are positions: that of an entry is the position after it. The payload is the operation's own: the next reader may be quick. */

@@ -81,21 +81,43 @@ struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type)
 	return inlay_call_begin(&op->call, type, op->room, sizeof op->room);
 }
 
-void inlay_op_send(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
-                   void (*step)(struct inlay_op *op, const struct inlay_reply *r))
+/* False: it was too large, and the operation has ended. */
+static bool seal(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                 void (*step)(struct inlay_op *op, const struct inlay_reply *r))
 {
 	int err = inlay_call_end(&op->call, w);
 
 	if (err < 0) {
 		inlay_op_end(op, err);
-		return;
+		return false;
 	}
 	if (!op->kind)
 		op->kind = op->call.type;
 	op->side = side;
 	op->step = step;
 	op->call.done = op_answered;
-	op->redirect->port[side]->submit(op->redirect->port[side], op->lane, &op->call);
+	return true;
+}
+
+static void submit_later(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_call *call)
+{
+	struct inlay_side_port *port = r->port[side];
+
+	(port->submit_later ? port->submit_later : port->submit)(port, lane, call);
+}
+
+void inlay_op_send(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                   void (*step)(struct inlay_op *op, const struct inlay_reply *r))
+{
+	if (seal(op, w, side, step))
+		op->redirect->port[side]->submit(op->redirect->port[side], op->lane, &op->call);
+}
+
+void inlay_op_send_later(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                         void (*step)(struct inlay_op *op, const struct inlay_reply *r))
+{
+	if (seal(op, w, side, step))
+		submit_later(op->redirect, op->lane, side, &op->call);
 }
 
 void inlay_op_step_end(struct inlay_op *op, const struct inlay_reply *r)
@@ -354,7 +376,7 @@ void inlay_op_ensure_dir(struct inlay_op *op, struct inlay_node *dir, enum inlay
 		ensure_next(op);
 }
 
-/* ---- errands of our own ---- */
+/* ---- errands of our own; later, as whoever sends one goes on with its own business and needs its loop for that ---- */
 
 struct errand {
 	struct inlay_call call;
@@ -379,14 +401,6 @@ static struct errand *errand_new(void)
 	return e;
 }
 
-static void errand_submit(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct errand *e)
-{
-	struct inlay_side_port *port = r->port[side];
-
-	/* Whoever sends an errand goes on with its own business, and needs its loop for that. */
-	(port->submit_later ? port->submit_later : port->submit)(port, lane, &e->call);
-}
-
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle)
 {
 	struct errand *e = errand_new();
@@ -399,7 +413,7 @@ void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum i
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		errand_submit(r, lane, side, e);
+		submit_later(r, lane, side, &e->call);
 }
 
 void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
@@ -415,7 +429,7 @@ void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum in
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		errand_submit(r, lane, side, e);
+		submit_later(r, lane, side, &e->call);
 }
 
 static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *id,
@@ -436,7 +450,7 @@ static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		errand_submit(r, lane, side, e);
+		submit_later(r, lane, side, &e->call);
 }
 
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id)

@@ -39,6 +39,10 @@ struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type);
 void inlay_op_send(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
                    void (*step)(struct inlay_op *op, const struct inlay_reply *r));
 
+/* The same for a step that may come again and again: a side that answers at once would pile them up on the stack. */
+void inlay_op_send_later(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                         void (*step)(struct inlay_op *op, const struct inlay_reply *r));
+
 /* A step for answers without a body of interest: ends with the answer's status. */
 void inlay_op_step_end(struct inlay_op *op, const struct inlay_reply *r);
 

@@ -17,12 +17,12 @@
 
 struct fake_side {
 	struct inlay_side_port port;
+	unsigned *in_side;                 /* the world's */
 	struct inlay_session *session;
 	struct inlay_node_id root;
 	struct inlay_store *store;
 	unsigned calls[INLAY_MESSAGE_TOP]; /* executed or not */
 	bool hold;                         /* calls wait in `held` */
-	bool canceling;                    /* offers cancel: of held calls */
 	struct inlay_list held;
 	/* Answers in the session's place when it returns true; r is filled in. Or changes what the session said, below. */
 	bool (*script)(struct fake_side *f, const struct inlay_call *c, struct inlay_reply *r);
@@ -38,6 +38,8 @@ struct fake_world {
 	struct fake_side side[INLAY_SIDES];
 	struct inlay_redirect r;
 	struct inlay_list reposted; /* by op->call.link */
+	bool lossy;                 /* handles may be lost: what tells the sides to close them could not be allocated */
+	unsigned in_side;           /* a side is at work: not the redirector */
 	struct inlay_node *root;
 };
 
@@ -47,6 +49,7 @@ static inline void fake_answer(struct fake_side *f, struct inlay_call *c)
 	                           .body_len = c->body_len, .data = c->data, .data_len = c->data_len};
 	struct inlay_reply r = {0};
 
+	++*f->in_side;
 	if (f->fail_type == c->type && f->fail_at && --f->fail_at == 0) {
 		r.status = f->fail_status;
 	} else if (!f->script || !f->script(f, c, &r)) {
@@ -58,6 +61,7 @@ static inline void fake_answer(struct fake_side *f, struct inlay_call *c)
 		if (f->mangle)
 			f->mangle(f, c, &r);
 	}
+	--*f->in_side;
 	c->done(c, &r);
 	inlay_request_done(&rq);
 }
@@ -131,7 +135,7 @@ static inline void fake_wake(void *arg, const struct inlay_event_lock_req *e)
 	inlay_redirect_event_lock(&w->r, INLAY_REMOTE, e);
 }
 
-/* rules: NULL-terminated or NULL. Root of both sides is the same directory. 0, or -INLAY_ENOMEM with nothing left. */
+/* rules: NULL-terminated or NULL. The two roots are one directory. */
 static inline void fake_world_init(struct fake_world *w, const char *const *rules)
 {
 	static const char *const names[INLAY_SIDES] = {"local", "remote"};
@@ -155,6 +159,7 @@ static inline void fake_world_init(struct fake_world *w, const char *const *rule
 		FAKE_REQUIRE(inlay_local_session_new(w->server, names[i], fake_wake, w, &f->root, &attr, &f->session) == 0);
 		f->port = (struct inlay_side_port){.submit = fake_submit, .present = true, .max_data = INLAY_DATA_MAX};
 		inlay_list_init(&f->held);
+		f->in_side = &w->in_side;
 		w->r.port[i] = &f->port;
 		roots[i] = &f->root;
 	}
@@ -178,7 +183,7 @@ static inline void fake_world_done(struct fake_world *w)
 	FAKE_REQUIRE(inlay_nodes_count(w->r.nodes) == 1); /* the root */
 	FAKE_REQUIRE(inlay_table_count(w->r.files) == 0);
 	inlay_server_counts(w->server, &counts);
-	FAKE_REQUIRE(counts.handles == 0 && counts.locks == 0);
+	FAKE_REQUIRE(w->lossy || (counts.handles == 0 && counts.locks == 0));
 	inlay_redirect_done(&w->r);
 	for (int i = 0; i < INLAY_SIDES; i++) {
 		FAKE_REQUIRE(inlay_list_empty(&w->side[i].held));
