@@ -66,10 +66,16 @@ void inlay_op_end(struct inlay_op *op, int status)
 static void op_answered(struct inlay_call *c, const struct inlay_reply *r)
 {
 	struct inlay_op *op = inlay_container(c, struct inlay_op, call);
-	struct inlay_reply late = {.status = -INLAY_EIO};
+	static const struct inlay_reply late = {.status = -INLAY_EIO}, stale = {.status = -INLAY_ESTALE};
+	int status = r && op->side == INLAY_REMOTE ? r->status : 0;
 
+	op->reply = r;
 	/* A server that stays away longer than it may is to programs what a disk that stays away is. */
-	op->reply = r && r->status == -INLAY_ETIMEDOUT && op->side == INLAY_REMOTE ? &late : r;
+	if (status == -INLAY_ETIMEDOUT)
+		op->reply = &late;
+	/* The program's descriptor is as good as ever: what the server has lost is its own side of it. */
+	if (status == -INLAY_EBADF)
+		op->reply = &stale;
 	op->step(op, op->reply);
 }
 
