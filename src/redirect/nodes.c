@@ -295,14 +295,14 @@ bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struc
 
 bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, struct inlay_forgotten *ret)
 {
-	struct inlay_node *n = number == INLAY_ROOT_NUMBER ? NULL : inlay_node_get(ns, number);
+	struct inlay_node *n = inlay_node_get(ns, number);
 	bool gone = false;
 
 	if (!n)
 		return false;
 	pthread_mutex_lock(&ns->lock);
 	n->lookups -= count < n->lookups ? count : n->lookups;
-	if (n->lookups == 0 && inlay_table_remove(ns->table, n->table_id) == 0) {
+	if (n->lookups == 0 && n != ns->root && inlay_table_remove(ns->table, n->table_id) == 0) {
 		gone = true;
 		unmap_locked(ns, n);
 		for (int side = 0; side < INLAY_SIDES; side++) {

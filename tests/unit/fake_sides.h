@@ -10,10 +10,11 @@
 #include "redirect/redirect.h"
 #include "server/server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FAKE_REQUIRE(what) ((what) ? (void)0 : abort())
+#define FAKE_REQUIRE(what) ((what) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what), abort()))
 
 struct fake_side {
 	struct inlay_side_port port;

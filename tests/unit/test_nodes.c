@@ -79,6 +79,7 @@ static void the_root_is_known_and_never_forgotten(void **state)
 	assert_int_equal(inlay_node_side(root), INLAY_LOCAL);
 	assert_false(forget(INLAY_ROOT_NUMBER, 1, &gone));
 	assert_false(forget(INLAY_ROOT_NUMBER, UINT64_MAX, &gone));
+	assert_false(forget(root->table_id, 1, &gone)); /* under its other number */
 	assert_path(root, "", "");
 	assert_path(root, "a", "a");
 	assert_int_equal(inlay_nodes_count(nodes), 1);

@@ -67,7 +67,7 @@ static void free_request(struct inlay_fuse_request *rq, int status)
 	inlay_chunk_unref(rq->chunk);
 	inlay_list_remove(&rq->link);
 	inlay_list_prepend(&ch->spare, &rq->link);
-	inlay_loop_busy(ch->source.loop ? ch->source.loop : inlay_loop_current(), -1);
+	inlay_loop_busy(inlay_crew_loop(ch->fuse->config.crew, ch->lane), -1); /* the source may be off it by now */
 }
 
 /* ---- answering ---- */
@@ -213,8 +213,7 @@ static void op_unused(struct inlay_op *op, int status)
 	inlay_fuse_answer_status(inlay_fuse_request_of(op), status);
 }
 
-/* One request's bytes, just read at p. */
-static void take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len)
+void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len)
 {
 	const struct fuse_in_header *in = (const void *)p;
 	struct inlay_fuse_request *rq;
@@ -237,7 +236,7 @@ static void take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len)
 	rq->chunk = inlay_chunk_ref(ch->chunk);
 	rq->start_ns = now_ns();
 	inlay_list_append(&ch->inflight, &rq->link);
-	inlay_loop_busy(ch->source.loop, 1);
+	inlay_loop_busy(inlay_crew_loop(ch->fuse->config.crew, ch->lane), 1);
 	dispatch(rq, p + sizeof *in, len - sizeof *in);
 }
 
@@ -306,7 +305,7 @@ static bool read_one(struct inlay_fuse_channel *ch)
 		n = read(ch->source.fd, room, INLAY_FUSE_READ_ROOM);
 		if (n >= 0) {
 			ch->used += ((size_t)n + 7) & ~(size_t)7;
-			take(ch, room, (size_t)n);
+			inlay_fuse_take(ch, room, (size_t)n);
 			return true;
 		}
 		if (errno == ENODEV) {

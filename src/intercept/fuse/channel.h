@@ -69,6 +69,9 @@ static inline struct inlay_fuse_request *inlay_fuse_request_of(struct inlay_op *
  */
 typedef void inlay_fuse_handler(struct inlay_fuse_request *rq, const void *arg, size_t len);
 
+/* Starts the request whose bytes were read at p, 8-aligned and within ch->chunk. What is none is dropped. */
+void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len);
+
 /* ---- answering: each frees the request; true: the kernel took the answer ---- */
 bool inlay_fuse_answer(struct inlay_fuse_request *rq, int status, const void *out, size_t len);
 bool inlay_fuse_answer_status(struct inlay_fuse_request *rq, int status);

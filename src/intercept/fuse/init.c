@@ -95,13 +95,17 @@ static int clone_device(int fd)
 	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
+/* Takes fd over. Counts the channels that inlay_fuse_free has to undo. */
 static int make_channels(struct inlay_fuse *f, int fd)
 {
-	f->channels = inlay_crew_loops(f->config.crew);
-	f->channel = calloc(f->channels, sizeof *f->channel);
-	if (!f->channel)
+	unsigned count = inlay_crew_loops(f->config.crew);
+
+	f->channel = calloc(count, sizeof *f->channel);
+	if (!f->channel) {
+		close(fd);
 		return -INLAY_ENOMEM;
-	for (unsigned i = 0; i < f->channels; i++) {
+	}
+	for (unsigned i = 0; i < count; i++) {
 		struct inlay_fuse_channel *ch = &f->channel[i];
 
 		ch->fuse = f;
@@ -109,10 +113,9 @@ static int make_channels(struct inlay_fuse *f, int fd)
 		inlay_list_init(&ch->inflight);
 		inlay_list_init(&ch->spare);
 		ch->source.fd = i == 0 ? fd : clone_device(fd);
-		if (ch->source.fd < 0) {
-			f->channels = i;
+		if (ch->source.fd < 0)
 			return inlay_status_from_errno(errno);
-		}
+		f->channels++;
 	}
 	return 0;
 }
