@@ -48,9 +48,8 @@ static void work(struct inlay_task *t)
 	inlay_request_execute(&inlay_container(t, struct local_call, task)->request);
 }
 
-static void done(struct inlay_task *t)
+static void finish(struct local_call *lc)
 {
-	struct local_call *lc = inlay_container(t, struct local_call, task);
 	struct inlay_request *rq = &lc->request;
 	struct inlay_local_side *s = lc->side;
 	unsigned lane = lc->lane;
@@ -71,9 +70,36 @@ static void done(struct inlay_task *t)
 		free(lc);
 }
 
+static void submitted(struct inlay_request *rq, bool executed)
+{
+	struct local_call *lc = inlay_container(rq, struct local_call, request);
+
+	if (executed)
+		finish(lc);
+	else
+		inlay_loop_offload(lc->loop, &lc->task);
+}
+
+static void done(struct inlay_task *t)
+{
+	struct local_call *lc = inlay_container(t, struct local_call, task);
+	struct inlay_request *rq = &lc->request;
+
+	if (!rq->nowait || rq->status != -INLAY_EAGAIN) {
+		finish(lc);
+		return;
+	}
+	/* It isn't in the page cache: the loop's ring waits for the disk, or this thread where there is none. */
+	rq->nowait = false;
+	inlay_request_done(rq);
+	if (!inlay_request_submit(rq, lc->loop, submitted))
+		(void)!inlay_loop_run(lc->loop, &lc->task);
+}
+
 static void run(struct local_call *lc)
 {
 	lc->task = (struct inlay_task){.work = work, .done = done};
+	lc->request.nowait = lc->request.type == INLAY_READ;
 	if (inlay_request_is_slow(&lc->request))
 		inlay_loop_offload(lc->loop, &lc->task);
 	else if (!inlay_loop_run(lc->loop, &lc->task))

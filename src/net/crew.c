@@ -5,6 +5,7 @@
 #include "net/crew.h"
 
 #include "base/status.h"
+#include "net/uring.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -364,12 +365,16 @@ void inlay_crew_stop(struct inlay_crew *c)
 
 bool inlay_crew_is_stuck(const struct inlay_crew *c)
 {
+	for (unsigned i = 0; i < c->config.loops; i++) {
+		if (inlay_uring_under_way(&c->loops[i])) /* the host hasn't given it back */
+			return true;
+	}
 	return c->threads > 0;
 }
 
 void inlay_crew_free(struct inlay_crew *c)
 {
-	if (!c || c->threads)
+	if (!c || inlay_crew_is_stuck(c))
 		return;
 	for (unsigned i = 0; i < c->config.loops; i++)
 		inlay_loop_done(&c->loops[i]);

@@ -46,6 +46,8 @@ struct inlay_loop {
 	struct inlay_list inbox;    /* tasks taken from `posted`, oldest first */
 	int busy;
 	struct inlay_spin spin;
+	struct inlay_uring *uring; /* NULL while there is none */
+	bool uring_tried;
 	int event_next, event_count;
 	struct epoll_event events[INLAY_LOOP_BATCH];
 

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "net/crew.h"
+#include "net/uring.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,6 +63,7 @@ int inlay_loop_init(struct inlay_loop *l, struct inlay_crew *crew)
 
 void inlay_loop_done(struct inlay_loop *l)
 {
+	inlay_uring_free(l->uring);
 	if (l->epfd >= 0)
 		close(l->epfd);
 	if (l->wakefd >= 0)
@@ -237,6 +239,7 @@ bool inlay_loop_drain(struct inlay_loop *l)
 	any = !inlay_list_empty(&l->inbox);
 	current = l;
 	run_tasks(l);
+	any = inlay_uring_drain(l->uring) || any;
 	current = NULL;
 	return any;
 }

@@ -110,9 +110,9 @@ int exec_allowed(const struct exec *x)
 	return x->ex->readonly && rows[x->rq->type].flags & CHANGES ? -INLAY_EROFS : 0;
 }
 
-static void execute(struct inlay_request *rq)
+struct exec exec_begin(struct inlay_request *rq)
 {
-	struct exec x = {
+	return (struct exec){
 		.rq = rq,
 		.ss = rq->session,
 		.ex = rq->session->ex,
@@ -120,22 +120,32 @@ static void execute(struct inlay_request *rq)
 		.in = inlay_reader(rq->body, rq->body_len),
 		.out = inlay_writer(rq->reply, sizeof(rq->reply)),
 	};
-	int r;
+}
+
+void exec_end(struct exec *x, int r)
+{
+	struct inlay_request *rq = x->rq;
+
+	if (r >= 0 && x->out.full)
+		r = -INLAY_EOVERFLOW;
+	rq->status = r < 0 ? r : 0;
+	if (r >= 0) {
+		rq->reply_len = (uint32_t)inlay_writer_len(&x->out);
+		return;
+	}
+	rq->reply_data = NULL;
+	rq->reply_data_len = 0;
+}
+
+static void execute(struct inlay_request *rq)
+{
+	struct exec x = exec_begin(rq);
 
 	rq->chunk = NULL;
 	rq->reply_body = rq->reply;
 	rq->reply_data = NULL;
 	rq->reply_len = rq->reply_data_len = 0;
-	r = run(&x);
-	if (r >= 0 && x.out.full)
-		r = -INLAY_EOVERFLOW;
-	rq->status = r < 0 ? r : 0;
-	if (r >= 0) {
-		rq->reply_len = (uint32_t)inlay_writer_len(&x.out);
-		return;
-	}
-	rq->reply_data = NULL;
-	rq->reply_data_len = 0;
+	exec_end(&x, run(&x));
 }
 
 void inlay_request_done(struct inlay_request *rq)

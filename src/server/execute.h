@@ -40,6 +40,12 @@ static inline const struct inlay_cred *exec_cred(const struct exec *x, const str
  */
 uint8_t *exec_payload(struct exec *x, uint32_t len);
 void exec_payload_set(struct exec *x, uint8_t *p, uint32_t len);
+/* Around a handler, for those that a request doesn't run through in one call: what it works on; sets Out from its result. */
+struct exec exec_begin(struct inlay_request *rq);
+void exec_end(struct exec *x, int r);
+/* READ, cut in two. open: decodes and checks; 0: handle_put() must follow. reply: writes x->out. */
+int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret);
+void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);
 /* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
 int exec_large_body(struct exec *x, size_t len);
 /* An offset and a length that a file can have. */

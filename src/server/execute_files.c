@@ -143,9 +143,19 @@ static bool all_zero(const uint8_t *p, size_t len)
 	return first == 0 && memcmp(p, p + 8, len - 8) == 0;
 }
 
-static int read_into(struct exec *x, struct handle *h, uint64_t off, uint32_t len)
+void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len)
 {
 	struct inlay_read_rep rep = {0};
+
+	if (all_zero(room, len))
+		rep.zeros = len;
+	else
+		exec_payload_set(x, room, len);
+	inlay_put_read_rep(&x->out, &rep);
+}
+
+static int read_into(struct exec *x, struct handle *h, uint64_t off, uint32_t len)
+{
 	uint8_t *room = exec_payload(x, len);
 	int64_t n;
 
@@ -154,29 +164,31 @@ static int read_into(struct exec *x, struct handle *h, uint64_t off, uint32_t le
 	n = x->ops->read(h->file, off, room, len, x->rq->nowait ? INLAY_STORE_NOWAIT : 0);
 	if (n < 0)
 		return (int)n;
-	if (all_zero(room, (size_t)n))
-		rep.zeros = (uint32_t)n;
-	else
-		exec_payload_set(x, room, (uint32_t)n);
-	inlay_put_read_rep(&x->out, &rep);
+	exec_read_reply(x, room, (uint32_t)n);
 	return 0;
+}
+
+int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret)
+{
+	int r = EXEC_DECODE(x, read, m);
+
+	if (r < 0)
+		return r;
+	if (m->flags || m->off > INT64_MAX)
+		return -INLAY_EINVAL;
+	if (m->len > INLAY_DATA_MAX)
+		m->len = INLAY_DATA_MAX;
+	if (!exec_range_ok(m->off, m->len))
+		m->len = (uint32_t)(INT64_MAX - m->off);
+	return data_handle(x, m->handle, READS, ret);
 }
 
 int exec_read(struct exec *x)
 {
 	struct inlay_read_req m;
 	struct handle *h;
-	int r = EXEC_DECODE(x, read, &m);
+	int r = exec_read_open(x, &m, &h);
 
-	if (r < 0)
-		return r;
-	if (m.flags || m.off > INT64_MAX)
-		return -INLAY_EINVAL;
-	if (m.len > INLAY_DATA_MAX)
-		m.len = INLAY_DATA_MAX;
-	if (!exec_range_ok(m.off, m.len))
-		m.len = (uint32_t)(INT64_MAX - m.off);
-	r = data_handle(x, m.handle, READS, &h);
 	if (r < 0)
 		return r;
 	r = read_into(x, h, m.off, m.len);

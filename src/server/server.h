@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "net/chunk.h"
 #include "net/loop.h"
+#include "net/uring.h"
 #include "store/store.h"
 #include "wire/frame.h"
 
@@ -94,6 +95,10 @@ struct inlay_request {
 	uint8_t *reply_data;        /* == data_room, or in `chunk` */
 	uint32_t reply_data_len;
 	struct inlay_chunk *chunk;  /* owned by the request: inlay_request_done drops it */
+	/* Private, while inlay_request_submit has it. */
+	struct inlay_uring_op op;
+	uint64_t handle;
+	void (*submitted)(struct inlay_request *rq, bool executed);
 };
 
 /* Whether executing it may take long by its nature (COMMIT, SYNCFS, COPY, big FALLOCATE): give it to a spare thread. */
@@ -104,6 +109,13 @@ bool inlay_request_is_slow(const struct inlay_request *rq);
  */
 void inlay_request_execute(struct inlay_request *rq);
 void inlay_request_done(struct inlay_request *rq);
+/*
+ * Has a READ (best one that gave -INLAY_EAGAIN; without data_room) executed by the loop's ring, so that no thread waits
+ * for the disk. True: submitted() is called later on the loop's owner, with all of Out set, or with
+ * executed false: then the request is as new and to be executed. False: it must be executed, nothing is called. Owner thread of l.
+ */
+bool inlay_request_submit(struct inlay_request *rq, struct inlay_loop *l,
+                          void (*submitted)(struct inlay_request *rq, bool executed)) __attribute__((warn_unused_result));
 
 /* A session without a connection, on an export: for the client's local side and tests. wake: as EVENT_LOCK; any thread. */
 int inlay_local_session_new(struct inlay_server *s, const char *export_name,

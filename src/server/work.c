@@ -1,8 +1,9 @@
 /*
  * Requests of a connection: from the frame through the slot and the executor to the reply.
  *
- *   frame -> slot -> READ: into the output queue at once, no task   --would block--+
- *                    slow: a spare thread                          <---------------+
+ *   frame -> slot -> READ: into the output queue at once, no task
+ *                    ... that would block: the loop's ring     --none, or full--+
+ *                    slow: a spare thread                     <-----------------+
  *                    else: this thread, which may lose its loop over it
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -223,12 +224,24 @@ static bool read_at_once(struct peer *p, struct work *w)
 	return true;
 }
 
+static void submitted(struct inlay_request *rq, bool executed)
+{
+	struct work *w = inlay_container(rq, struct work, rq);
+
+	if (executed)
+		finish(w);
+	else
+		inlay_loop_offload(w->sl->loop, &w->task);
+}
+
 static bool start(struct peer *p, struct work *w)
 {
 	if (w->rq.type == INLAY_READ && read_at_once(p, w))
 		return true;
 	w->task.work = work_run;
 	w->task.done = work_done;
+	if (w->rq.type == INLAY_READ && inlay_request_submit(&w->rq, w->sl->loop, submitted))
+		return true;
 	if (w->rq.type != INLAY_READ && !inlay_request_is_slow(&w->rq))
 		return inlay_loop_run(w->sl->loop, &w->task);
 	inlay_loop_offload(w->sl->loop, &w->task);

@@ -127,7 +127,7 @@ struct inlay_store_ops {
 	                uint64_t len);
 	/* cookie 0 or one that an earlier call emitted. 1: the listing came to its end, 0: emit stopped it. */
 	int (*readdir)(struct inlay_store_file *dir, uint64_t cookie, inlay_store_emit *emit, void *arg);
-	/* The host's descriptor of the open file, for passthrough; stays the store's. -INLAY_ENOTSUP where there is none. */
+	/* The host's descriptor of the open file, for passthrough and for io_uring; stays the store's. -INLAY_ENOTSUP where there is none. */
 	int (*file_fd)(struct inlay_store_file *f);
 
 	/* -- the whole -- */
