@@ -365,11 +365,13 @@ void inlay_crew_stop(struct inlay_crew *c)
 
 bool inlay_crew_is_stuck(const struct inlay_crew *c)
 {
+	if (c->threads)
+		return true;
 	for (unsigned i = 0; i < c->config.loops; i++) {
 		if (inlay_uring_under_way(&c->loops[i])) /* the host hasn't given it back */
 			return true;
 	}
-	return c->threads > 0;
+	return false;
 }
 
 void inlay_crew_free(struct inlay_crew *c)

@@ -70,9 +70,9 @@ int inlay_crew_start(struct inlay_crew *c);
  * stays undone. Not from a crew thread.
  */
 void inlay_crew_stop(struct inlay_crew *c);
-/* After stop: a thread is stuck in a call for good, and may still use what its task refers to. */
+/* After stop: a thread, or a read of a ring, is stuck for good, and may still use what its task refers to. */
 bool inlay_crew_is_stuck(const struct inlay_crew *c);
-/* After stop, or instead of start. What stuck threads still use is left to them, never freed. */
+/* After stop, or instead of start. What is stuck keeps what it uses: then nothing is freed. */
 void inlay_crew_free(struct inlay_crew *c);
 
 /* ---- on the owner's thread; before inlay_crew_start() on the thread that prepares the loop ---- */
