@@ -23,8 +23,8 @@ static void reaper_wait(struct posix_store *s)
 	}
 	atomic_store(&r->asleep, false);
 	tick_ms = s->idle_ms / 2;
-	if (atomic_load(&s->gone_count) && tick_ms > POSIX_GONE_MS / 2)
-		tick_ms = POSIX_GONE_MS / 2;
+	if (atomic_load(&s->gone_count) && tick_ms > s->gone_ms / 2)
+		tick_ms = s->gone_ms / 2;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += tick_ms / 1000;
 	until.tv_nsec += tick_ms % 1000 * 1000000L;
@@ -42,8 +42,7 @@ static void *reaper_run(void *arg)
 	while (!r->stop) {
 		reaper_wait(s);
 		pthread_mutex_unlock(&r->lock);
-		(void)posix_cache_trim(s, posix_now_ms() - s->idle_ms,
-		                       posix_now_ms() - (s->idle_ms < POSIX_GONE_MS ? s->idle_ms : POSIX_GONE_MS));
+		(void)posix_cache_trim(s, posix_now_ms() - s->idle_ms, posix_now_ms() - s->gone_ms);
 		pthread_mutex_lock(&r->lock);
 	}
 	pthread_mutex_unlock(&r->lock);

@@ -160,6 +160,7 @@ void inlay_posix_set_idle(struct inlay_store *s, unsigned count, unsigned ms)
 {
 	posix_store(s)->idle_max = count;
 	posix_store(s)->idle_ms = ms;
+	posix_store(s)->gone_ms = ms;
 }
 
 static int open_root(struct posix_store *s, int dir_fd)
@@ -198,6 +199,7 @@ int inlay_posix_open(int dir_fd, uint32_t flags, struct inlay_store **ret)
 	s->base.ops = &ops_handles;
 	s->idle_max = idle_bound();
 	s->idle_ms = POSIX_IDLE_MS;
+	s->gone_ms = POSIX_GONE_MS;
 	pthread_mutex_init(&s->mounts_lock, NULL);
 	rc = posix_reaper_init(s);
 	if (rc >= 0 && getrandom(&s->key, sizeof(s->key), 0) != (ssize_t)sizeof(s->key))
