@@ -338,6 +338,10 @@ int inlayd_config_load(const struct inlayd_options *o, struct inlayd_config *ret
 	if (r >= 0)
 		r = check_exports(&c, why);
 	if (r < 0) {
+		/* It quotes what was read: one line, and nothing that a terminal would obey. */
+		for (char *p = why; *p; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				*p = '?';
 		inlayd_config_done(&c);
 		return r;
 	}
