@@ -233,6 +233,7 @@ void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len
 	rq->unique = in->unique;
 	rq->opcode = in->opcode;
 	rq->size = 0;
+	rq->round = 0;
 	rq->chunk = inlay_chunk_ref(ch->chunk);
 	rq->start_ns = now_ns();
 	inlay_list_append(&ch->inflight, &rq->link);

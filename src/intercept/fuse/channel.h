@@ -50,7 +50,8 @@ struct inlay_fuse_request {
 	struct inlay_op op;
 	struct inlay_fuse_channel *channel;
 	struct inlay_list link;      /* inflight or spare */
-	struct inlay_task task;      /* for reposts */
+	struct inlay_task task;      /* for reposts and rounds */
+	unsigned round;              /* refused locks: the channel to be passed next; one more than there are: all were */
 	const struct fuse_in_header *in;
 	uint64_t unique, start_ns;
 	uint32_t opcode;

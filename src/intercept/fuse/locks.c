@@ -44,9 +44,33 @@ void inlay_fuse_getlk(struct inlay_fuse_request *rq, const void *arg, size_t len
 		inlay_op_testlock(&rq->op);
 }
 
+/*
+ * A lock is refused, but a RELEASE that frees it may have been read before it, on another channel that has not come to
+ * it yet. So the request goes through all loops once, each of which has by then done what it had read, and asks again.
+ */
+static void pass_round(struct inlay_task *t)
+{
+	struct inlay_fuse_request *rq = inlay_container(t, struct inlay_fuse_request, task);
+	struct inlay_fuse *f = rq->channel->fuse;
+	unsigned at = rq->round++;
+
+	rq->task = (struct inlay_task){.done = pass_round};
+	if (at < f->channels)
+		inlay_loop_post(inlay_crew_loop(f->config.crew, at), &rq->task);
+	else if (at == f->channels)
+		inlay_loop_post(inlay_crew_loop(f->config.crew, rq->channel->lane), &rq->task);
+	else
+		inlay_op_lock(&rq->op);
+}
+
 static void finish_lock(struct inlay_op *op, int status)
 {
-	inlay_fuse_answer_status(inlay_fuse_request_of(op), status);
+	struct inlay_fuse_request *rq = inlay_fuse_request_of(op);
+
+	if (status == -INLAY_EAGAIN && rq->round == 0 && rq->channel->fuse->channels > 1)
+		pass_round(&rq->task);
+	else
+		inlay_fuse_answer_status(rq, status);
 }
 
 void inlay_fuse_setlk(struct inlay_fuse_request *rq, const void *arg, size_t len)
