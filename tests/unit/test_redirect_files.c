@@ -8,6 +8,12 @@
 
 /* ---- allocation that fails on demand, only in what is tested: not while a side is at work ---- */
 
+/* The thread sanitizer needs malloc before it can be asked for one: there the case is left to the other builds. */
+#ifndef __SANITIZE_THREAD__
+#define ALLOCATIONS_FAIL 1
+#endif
+
+#ifdef ALLOCATIONS_FAIL
 static unsigned fail_at; /* the fail_at-th from now; 0: none */
 static bool failed;
 
@@ -45,6 +51,7 @@ void *calloc(size_t count, size_t size)
 		real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
 	return must_fail() ? NULL : real(count, size);
 }
+#endif
 
 /* ---- listings ---- */
 
@@ -752,6 +759,7 @@ static void failures_reach_the_program(void **state)
 	}
 }
 
+#ifdef ALLOCATIONS_FAIL
 static void failed_allocations_are_survived(void **state)
 {
 	unsigned failures = 0;
@@ -777,6 +785,10 @@ static void failed_allocations_are_survived(void **state)
 	if (failures <= 20)
 		fail_msg("only %u allocations failed", failures);
 }
+#define FAILED_ALLOCATIONS cmocka_unit_test(failed_allocations_are_survived),
+#else
+#define FAILED_ALLOCATIONS
+#endif
 
 /* More than asked for, and names that lie about their length. */
 static uint32_t listing_count, listing_eof, listing_bytes;
@@ -833,5 +845,5 @@ RUN_TESTS(cmocka_unit_test(each_name_is_listed_once), cmocka_unit_test(hidden_na
           cmocka_unit_test(locks_can_be_interrupted_at_every_moment), cmocka_unit_test(all_waiting_ends_at_the_end),
           cmocka_unit_test(closing_is_waited_for), cmocka_unit_test(queueing_who_did_not_ask_is_an_error),
           cmocka_unit_test(operations_work), cmocka_unit_test(rubbish_is_an_io_error),
-          cmocka_unit_test(failures_reach_the_program), cmocka_unit_test(failed_allocations_are_survived),
+          cmocka_unit_test(failures_reach_the_program), FAILED_ALLOCATIONS
           cmocka_unit_test(lying_listings_do_no_harm))
