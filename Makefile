@@ -32,10 +32,12 @@ lint:
 
 demo:
 	@tools/install-deps build demo
+	@tools/build $(BUILD)
 	@tools/demo
 
 bench:
 	@tools/install-deps build bench
+	@tools/build $(BUILD)
 	@bench/run
 
 soak:
