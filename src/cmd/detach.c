@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
+#include "cmd/answer_text.h"
 #include "cmd/commands.h"
 #include "cmd/holders.h"
 #include "cmd/json.h"
@@ -167,11 +168,11 @@ static void end_process(const struct inlay_peer *peer)
 {
 	struct inlay_peer left;
 
-	if (peer->pidfd < 0 || inlay_peer_wait_end(peer, FORCE_ASK_MS))
-		return;
-	(void)syscall(SYS_pidfd_send_signal, peer->pidfd, SIGKILL, NULL, 0);
-	(void)inlay_peer_wait_end(peer, FORCE_ASK_MS);
-	/* Its socket is left; the search removes what nobody listens to. */
+	if (peer->pidfd >= 0 && !inlay_peer_wait_end(peer, FORCE_ASK_MS)) {
+		(void)syscall(SYS_pidfd_send_signal, peer->pidfd, SIGKILL, NULL, 0);
+		(void)inlay_peer_wait_end(peer, FORCE_ASK_MS);
+	}
+	/* Killed, by us or by somebody just before, it leaves its socket; the search removes what nobody listens to. */
 	if (inlay_peer_find(peer->name.major, peer->name.minor, &left) == 0)
 		inlay_peer_done(&left);
 }

@@ -265,6 +265,17 @@ def test_detach_force_stopped_client(t):
 
 
 @test(root=True)
+def test_detach_force_dying_client(t):
+    """--force while the attachment's process is dying of a kill: nothing of it is left in the folder of sockets"""
+    server = t.server()
+    for number in range(10 if t.quick else 30):
+        a = t.attach(server)
+        t.start("kill", "-KILL", str(a.pid()))
+        force_in_time(t, a)
+        t.eq(os.listdir("/run/inlay"), [], f"round {number}: sockets")
+
+
+@test(root=True)
 def test_status(t):
     """status tells server, health, operations by side, latency, bytes; --json is JSON; all counts grow"""
     t.file(f"{t.export()}/remote", b"x" * 100000)
