@@ -314,7 +314,8 @@ int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_
 {
 	struct inlay_pictures *p = inlay_pictures_take(a->crew, a->link);
 	bool readonly_export = inlay_link_client(a->link)->export_flags & INLAY_EXPORT_READONLY;
-	struct inlay_attachment_status s = {.uptime_ms = inlay_clock_ms() - a->start_ms,
+	struct inlay_attachment_status s = {.pid = (uint64_t)getpid(), .uid = geteuid(),
+	                                    .uptime_ms = inlay_clock_ms() - a->start_ms,
 	                                    .readonly = a->readonly || readonly_export,
 	                                    .passthrough = inlay_fuse_passthrough(a->fuse),
 	                                    .nodes = inlay_nodes_count(a->redirect.nodes),

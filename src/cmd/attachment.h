@@ -66,6 +66,7 @@ struct inlay_op_stat {
 
 struct inlay_attachment_status {
 	char source[512], dir[4096], server[INLAY_TEXT_MAX + 1];
+	uint64_t pid, uid;       /* its process; its user (on Windows: the one that the server is told) */
 	char health[32];         /* "healthy", "reconnecting" or "dead" */
 	uint64_t health_since_ms; /* how long it has been so */
 	uint64_t uptime_ms;

@@ -31,6 +31,8 @@ bool inlay_control_stop(struct inlay_control *c);
 
 /* One request line, without the newline, to its answer. For tests too: a may be NULL for requests that don't need it. */
 void inlay_control_answer(struct inlay_attachment *a, const char *request, struct inlay_json *j);
+/* {"ok":false,...}; text NULL: the status's own. */
+void inlay_control_error(struct inlay_json *j, int status, const char *text);
 /* A path for a request line: escaped into out, which has room for 2 * strlen(path) + 1 bytes; and back, in place. */
 void inlay_control_escape(const char *path, char *out);
 void inlay_control_unescape(char *path);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
+#include "cmd/answer_text.h"
 #include "cmd/commands.h"
 #include "cmd/control.h"
 #include "cmd/mounts.h"
@@ -58,33 +59,6 @@ static int ask(const struct inlay_mount *mount, const char *path, const char *re
 	return -1;
 }
 
-static void print_text(const char *answer, const char *path)
-{
-	char side[16], why[512];
-
-	printf("%-6s  ", inlay_json_text(inlay_json_find(answer, "side"), side, sizeof(side)));
-	inlay_print_name(path, stdout);
-	fputs("  ", stdout);
-	inlay_print_name(inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)), stdout);
-	putchar('\n');
-}
-
-static void print_json(const char *answer, const char *path)
-{
-	struct inlay_json j = {0};
-	char side[16], why[512];
-
-	inlay_json_object(&j, NULL);
-	inlay_json_name(&j, "path", path);
-	inlay_json_string(&j, "side", inlay_json_text(inlay_json_find(answer, "side"), side, sizeof(side)));
-	inlay_json_bool(&j, "merged", inlay_json_true(inlay_json_find(answer, "merged")));
-	inlay_json_string(&j, "why", inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)));
-	inlay_json_object_end(&j);
-	if (!j.failed)
-		puts(j.text);
-	free(j.text);
-}
-
 static bool explain(const struct inlay_mounts *mounts, const char *path, const struct explain_options *o)
 {
 	char rest[2 * PATH_MAX], text[256];
@@ -101,10 +75,8 @@ static bool explain(const struct inlay_mounts *mounts, const char *path, const s
 	status = inlay_answer_status(peer.text, text, sizeof(text));
 	if (status < 0)
 		inlay_say("%s: %s", text, path);
-	else if (o->json)
-		print_json(peer.text, path);
 	else
-		print_text(peer.text, path);
+		inlay_answer_print_explanation(peer.text, path, o->json);
 	inlay_peer_done(&peer);
 	return status == 0;
 }

@@ -213,14 +213,3 @@ bool inlay_peer_wait_end(const struct inlay_peer *p, unsigned timeout_ms)
 
 	return p->pidfd < 0 || poll(&f, 1, (int)timeout_ms) != 0;
 }
-
-int inlay_answer_status(const char *json, char *buf, size_t size)
-{
-	uint64_t status;
-
-	if (inlay_json_true(inlay_json_find(json, "ok")))
-		return 0;
-	inlay_json_text(inlay_json_find(json, "error"), buf, size);
-	status = inlay_json_uint(inlay_json_find(json, "status"));
-	return status && status < INLAY_EUNKNOWN ? -(int)status : -INLAY_EUNKNOWN;
-}

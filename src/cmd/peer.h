@@ -49,9 +49,6 @@ int inlay_peer_ask(struct inlay_peer *p, const char *request, unsigned timeout_m
 /* Waits until the process has ended. True when it has (or can't be watched). */
 bool inlay_peer_wait_end(const struct inlay_peer *p, unsigned timeout_ms);
 
-/* {"ok":true,...}: 0; else the negative status in it, with its text in buf. */
-int inlay_answer_status(const char *json, char *buf, size_t size);
-
 /* Monotonic. */
 uint64_t inlay_clock_ms(void);
 void inlay_sleep_ms(unsigned ms);

@@ -4,12 +4,12 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
+#include "cmd/answer_text.h"
 #include "cmd/commands.h"
 #include "cmd/json.h"
 #include "cmd/mounts.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"
-#include "cmd/units.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -129,83 +129,6 @@ static void picture_done(struct picture *p)
 
 /* ---- for people ---- */
 
-static const char *member(const char *json, const char *name, char *buf, size_t size)
-{
-	return inlay_json_text(inlay_json_find(json, name), buf, size);
-}
-
-static uint64_t count(const char *json, const char *name)
-{
-	return inlay_json_uint(inlay_json_find(json, name));
-}
-
-static void line(const char *label, const char *text)
-{
-	printf("  %-12s ", label);
-	inlay_print_name(text, stdout);
-	putchar('\n');
-}
-
-static void print_row(const char *name, const char *side, const char *s)
-{
-	char p50[INLAY_UNIT_TEXT], p90[INLAY_UNIT_TEXT], p99[INLAY_UNIT_TEXT], max[INLAY_UNIT_TEXT], bytes[INLAY_UNIT_TEXT];
-	bool timed = count(s, "timed") > 0;
-	uint64_t moved = count(s, "bytes");
-
-	if (!count(s, "count"))
-		return;
-	printf("  %-12s %-6s %10llu %8llu %9s %9s %9s %9s %10s\n", name, side, (unsigned long long)count(s, "count"),
-		(unsigned long long)count(s, "errors"), timed ? inlay_latency_text(count(s, "p50_ns"), p50) : "-",
-		timed ? inlay_latency_text(count(s, "p90_ns"), p90) : "-",
-		timed ? inlay_latency_text(count(s, "p99_ns"), p99) : "-",
-		timed ? inlay_latency_text(count(s, "max_ns"), max) : "-", moved ? inlay_bytes_text(moved, bytes) : "-");
-}
-
-static void print_operations(const char *json)
-{
-	const char *op = inlay_json_first(inlay_json_find(json, "operations"));
-	char name[32];
-
-	if (!op)
-		return;
-	printf("\n  %-12s %-6s %10s %8s %9s %9s %9s %9s %10s\n", "operation", "side", "count", "errors", "p50", "p90", "p99",
-		"max", "bytes");
-	for (; op; op = inlay_json_next(op)) {
-		member(op, "name", name, sizeof(name));
-		print_row(name, "local", inlay_json_find(op, "local"));
-		print_row(name, "remote", inlay_json_find(op, "remote"));
-	}
-}
-
-static void print_facts(const char *json)
-{
-	char a[1100], b[256], since[INLAY_UNIT_TEXT], up[INLAY_UNIT_TEXT];
-
-	line("server", member(json, "server", a, sizeof(a)));
-	snprintf(a, sizeof(a), "%s for %s, up %s", member(json, "health", b, 64),
-		inlay_duration_text(count(json, "health_since_ms"), since),
-		inlay_duration_text(count(json, "uptime_ms"), up));
-	line("health", a);
-	snprintf(a, sizeof(a), "%llu of %llu; %llu requests at the server, %llu waiting, %llu reconnects",
-		(unsigned long long)count(json, "connected"), (unsigned long long)count(json, "connections"),
-		(unsigned long long)count(json, "outstanding"), (unsigned long long)count(json, "waiting"),
-		(unsigned long long)count(json, "reconnects"));
-	line("connections", a);
-	line("access", inlay_json_true(inlay_json_find(json, "readonly")) ? "read-only" : "read and write");
-	if (inlay_json_true(inlay_json_find(json, "passthrough")))
-		snprintf(a, sizeof(a), "passthrough: the kernel alone");
-	else
-		snprintf(a, sizeof(a), "forwarded, no passthrough: %s", member(json, "passthrough_why", b, sizeof(b)));
-	line("local files", a);
-	line("transport", member(json, "transport", b, sizeof(b)));
-	snprintf(a, sizeof(a), "%llu files and directories, %llu open", (unsigned long long)count(json, "nodes"),
-		(unsigned long long)count(json, "files"));
-	line("known", a);
-	snprintf(a, sizeof(a), "%llu, user %llu", (unsigned long long)count(json, "pid"), (unsigned long long)count(json, "uid"));
-	line("process", a);
-	print_operations(json);
-}
-
 static void print_entry(const struct entry *e)
 {
 	char text[8192], source[1024];
@@ -213,14 +136,14 @@ static void print_entry(const struct entry *e)
 	if (e->mount)
 		inlay_print_name(e->mount->dir, stdout);
 	else
-		inlay_print_name(e->answered ? member(e->peer->text, "dir", text, sizeof(text)) : "(no directory)", stdout);
+		inlay_print_name(e->answered ? inlay_json_text(inlay_json_find(e->peer->text, "dir"), text, sizeof(text)) : "(no directory)", stdout);
 	fputs(e->mount ? "\n" : "  (not mounted here)\n", stdout);
 	if (e->mount)
-		line("source", e->mount->source);
+		inlay_answer_line("source", e->mount->source);
 	else if (e->answered)
-		line("source", member(e->peer->text, "source", source, sizeof(source)));
+		inlay_answer_line("source", inlay_json_text(inlay_json_find(e->peer->text, "source"), source, sizeof(source)));
 	if (e->answered) {
-		print_facts(e->peer->text);
+		inlay_answer_print_facts(e->peer->text);
 		return;
 	}
 	if (!e->peer && strcmp(e->state, "dead") != 0)
@@ -228,10 +151,10 @@ static void print_entry(const struct entry *e)
 	else
 		snprintf(text, sizeof(text), "%s%s%s", e->state, e->peer ? "" : ": its process is gone",
 			e->mount ? "; \"inlay detach --force\" frees the directory" : "");
-	line("health", text);
+	inlay_answer_line("health", text);
 	if (e->peer) {
 		snprintf(text, sizeof(text), "%d, user %u", (int)e->peer->name.pid, e->peer->uid);
-		line("process", text);
+		inlay_answer_line("process", text);
 	}
 }
 
