@@ -49,8 +49,9 @@ struct inlay_ring_head {
 	struct inlay_ring_index sq_head;      /* redirector: requests taken out */
 	struct inlay_ring_index cq_tail;      /* redirector: completions put in */
 	struct inlay_ring_index cq_head;      /* driver: completions taken out */
-	struct inlay_ring_index redirector_asleep; /* redirector: 1 = set the requests event after adding */
-	struct inlay_ring_index driver_asleep;     /* driver: 1 = set the completions event after adding */
+	/* 1, by the one who is about to sleep: set its event after adding. Who does so swaps in 0 first: one event for one sleep. */
+	struct inlay_ring_index redirector_asleep; /* the driver sets the requests event */
+	struct inlay_ring_index driver_asleep;     /* the redirector sets the completions event */
 };
 
 /*

@@ -17,29 +17,11 @@
 
 #include "base/status.h"
 #include "ring/abi.h"
+#include "ring/check.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* The geometry of a section, private and checked. */
-struct inlay_ring_geometry {
-	uint32_t entries, slots, slot_size;
-	uint32_t sq_off, cq_off, slots_off;
-	uint64_t size;
-};
-
-/*
- * Where things lie in a section of so many entries (a power of two) and slots of slot_size bytes; ret->size is how many bytes
- * it takes. -INLAY_EINVAL: outside of the limits.
- */
-int inlay_ring_layout(struct inlay_ring_geometry *ret, uint32_t entries, uint32_t slots, uint32_t slot_size);
-
-/* 0, or -INLAY_EPROTO: a section of `size` bytes can't be laid out so. */
-int inlay_ring_geometry_check(const struct inlay_ring_geometry *g, uint64_t size);
-
-/* Copies the geometry out of the head of a section of `size` bytes and checks the copy. -INLAY_EVERSION: another version. */
-int inlay_ring_geometry_read(struct inlay_ring_geometry *ret, const void *section, uint64_t size);
 
 /*
  * What one side knows of one of its two rings. The putting half owns tail, published and seen (the peer's head), the taking
@@ -126,17 +108,5 @@ bool inlay_ring_responder_dead(const struct inlay_ring_responder *r);
 /* Where a slot lies: geometry.slot_size bytes that the peer may change at any time: copy, then check. NULL: no such slot. */
 uint8_t *inlay_ring_requester_slot(const struct inlay_ring_requester *r, uint32_t slot);
 uint8_t *inlay_ring_responder_slot(const struct inlay_ring_responder *r, uint32_t slot);
-
-/* 0, or -INLAY_EPROTO: no requester that obeys the ABI says this. The names and data in its slot are the caller's to check. */
-int inlay_ring_request_check(const struct inlay_ring_geometry *g, const struct inlay_ring_request *request);
-
-/*
- * Judges a completion (a private copy) of `request` (the requester's own copy, not the ring's). 0: its status may be shown to a
- * program, and fields that have no meaning for this kind and status are 0 now. -INLAY_EPROTO: no answer to this request; kill the ring.
- */
-int inlay_ring_completion_check(const struct inlay_ring_request *request, struct inlay_ring_completion *completion);
-
-/* The NTSTATUS that the driver shows for one that the redirector gave: success, known warnings, errors; else an I/O error. */
-uint32_t inlay_ring_status_check(uint32_t status);
 
 #endif
