@@ -143,7 +143,7 @@ static void write_line(const char *bytes, size_t len)
 	ssize_t n;
 
 	do {
-		n = write(config.fd, bytes, len);
+		n = write(config.fd, bytes, (unsigned)len); /* unsigned: as wide as the narrowest host has it */
 	} while (n < 0 && errno == EINTR);
 }
 

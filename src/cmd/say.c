@@ -125,6 +125,6 @@ void inlay_say(const char *fmt, ...)
 	len += put_line(line + len, text);
 	line[len++] = '\n';
 	do {
-		n = write(STDERR_FILENO, line, len);
+		n = write(STDERR_FILENO, line, (unsigned)len);
 	} while (n < 0 && errno == EINTR);
 }
