@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cmd/clock.h"
 #include "cmd/link.h"
 #include "cmd/local_side.h"
 #include "cmd/mounts.h"

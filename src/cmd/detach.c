@@ -5,6 +5,7 @@
  */
 #include "base/status.h"
 #include "cmd/answer_text.h"
+#include "cmd/clock.h"
 #include "cmd/commands.h"
 #include "cmd/holders.h"
 #include "cmd/json.h"

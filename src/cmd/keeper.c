@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cmd/clock.h"
 #include "cmd/control.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"

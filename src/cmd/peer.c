@@ -5,6 +5,7 @@
 #include "cmd/peer.h"
 
 #include "base/status.h"
+#include "cmd/clock.h"
 #include "cmd/json.h"
 #include "cmd/whole.h"
 
@@ -18,25 +19,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_MAX (8u * 1024u * 1024u) /* bytes */
-
-uint64_t inlay_clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-void inlay_sleep_ms(unsigned ms)
-{
-	struct timespec left = {ms / 1000, ms % 1000 * 1000000L};
-
-	nanosleep(&left, NULL);
-}
 
 static int time_left(uint64_t deadline_ms)
 {

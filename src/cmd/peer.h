@@ -49,8 +49,4 @@ int inlay_peer_ask(struct inlay_peer *p, const char *request, unsigned timeout_m
 /* Waits until the process has ended. True when it has (or can't be watched). */
 bool inlay_peer_wait_end(const struct inlay_peer *p, unsigned timeout_ms);
 
-/* Monotonic. */
-uint64_t inlay_clock_ms(void);
-void inlay_sleep_ms(unsigned ms);
-
 #endif

@@ -5,7 +5,7 @@
 #include "cmd/progress.h"
 
 #include "cmd/json.h"
-#include "cmd/peer.h"
+#include "cmd/clock.h"
 #include "cmd/say.h"
 
 #include <stdio.h>
