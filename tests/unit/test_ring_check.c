@@ -305,7 +305,9 @@ static void answers_that_can_not_be_are_refused(void **state)
 	c = (struct inlay_ring_completion){.tag = 77, .verdict = INLAY_RING_LOCAL};
 	assert_int_equal(inlay_ring_completion_check(&o, &c), 0);
 	c.verdict = INLAY_RING_ABSENT;
+	c.attr.size = UINT64_MAX; /* of a file that is not there: not looked at, and wiped */
 	assert_int_equal(inlay_ring_completion_check(&o, &c), 0);
+	assert_int_equal(c.attr.size, 0);
 }
 
 static void statuses_that_are_orders_become_an_error(void **state)

@@ -66,7 +66,11 @@ static void stale_and_made_up_tags_find_nothing(void **state)
 	assert_null(inlay_ring_tags_give(&t, tag + 1)); /* the next index, which is free */
 	assert_null(inlay_ring_tags_give(&t, tag + COUNT));
 	assert_null(inlay_ring_tags_give(&t, tag + (1ull << 32)));
+	assert_int_equal(t.taken, 1); /* and nothing was changed */
 	assert_ptr_equal(inlay_ring_tags_give(&t, tag), &owners[1]);
+	for (uint32_t i = 0; i < COUNT; i++)
+		assert_int_not_equal(inlay_ring_tags_take(&t, &owners[i]), 0);
+	assert_int_equal(inlay_ring_tags_take(&t, &owners[COUNT]), 0);
 }
 
 static void generations_wrap_without_a_zero(void **state)

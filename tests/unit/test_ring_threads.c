@@ -322,4 +322,57 @@ static void a_narrow_ring(void **state)
 	stress(1, 1, 500);
 }
 
-RUN_TESTS(cmocka_unit_test(a_wide_ring), cmocka_unit_test(a_narrow_ring))
+#define CANCELS 20000u
+
+static void *only_cancel(void *argument)
+{
+	struct stress *s = argument;
+	struct inlay_ring_request q = {.kind = INLAY_RING_CANCEL, .slot = INLAY_RING_NO_SLOT};
+
+	while (q.offset < CANCELS) {
+		int status = inlay_ring_requester_push(&s->q, &q);
+
+		require(status == 0 || status == -INLAY_EAGAIN, "the requester's ring died");
+		if (status == 0)
+			q.offset++;
+		else
+			sched_yield();
+		if (inlay_ring_requester_publish(&s->q))
+			event_set(&s->requests);
+	}
+	return NULL;
+}
+
+/* Nothing but the ring's own indexes says here when an entry may be written again. */
+static void entries_without_answers(void **state)
+{
+	static struct stress s;
+	struct inlay_ring_request q[2];
+	struct inlay_ring_geometry g;
+	pthread_t thread;
+
+	(void)state;
+	pthread_mutex_init(&s.requests.lock, NULL);
+	pthread_cond_init(&s.requests.changed, NULL);
+	assert_int_equal(inlay_ring_layout(&g, 4, 1, INLAY_RING_SLOT_MIN), 0);
+	s.section = aligned_alloc(4096, g.size);
+	assert_non_null(s.section);
+	assert_int_equal(inlay_ring_responder_open(&s.p, s.section, &g), 0);
+	assert_int_equal(inlay_ring_requester_open(&s.q, s.section, g.size), 0);
+	assert_int_equal(pthread_create(&thread, NULL, only_cancel, &s), 0);
+	for (uint32_t next = 0; next < CANCELS;) {
+		int n = inlay_ring_responder_pop(&s.p, q, 2);
+
+		assert_true(n >= 0);
+		for (int i = 0; i < n; i++)
+			assert_int_equal(q[i].offset, next++);
+		if (!n && inlay_ring_responder_sleep(&s.p)) {
+			event_wait(&s.requests);
+			inlay_ring_responder_wake(&s.p);
+		}
+	}
+	pthread_join(thread, NULL);
+	free(s.section);
+}
+
+RUN_TESTS(cmocka_unit_test(a_wide_ring), cmocka_unit_test(a_narrow_ring), cmocka_unit_test(entries_without_answers))
