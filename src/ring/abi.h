@@ -76,7 +76,7 @@ enum inlay_ring_kind {
 	 * of them wait. END follows whatever came of it: with INLAY_RING_DONE in flags NTFS has done it and the server must
 	 * follow; without, nothing happened. A failed END tells the driver to undo it on NTFS.
 	 */
-	INLAY_RING_RENAME_BEGIN = 9,  /* file, name = the new one, in.rename */
+	INLAY_RING_RENAME_BEGIN = 9,  /* file, name = the new one, in.rename. file 0: a local one; success = the new name is local, too; no END */
 	INLAY_RING_RENAME_END = 10,   /* file */
 	INLAY_RING_REMOVE_BEGIN = 11, /* file */
 	INLAY_RING_REMOVE_END = 12,   /* file */
@@ -86,7 +86,11 @@ enum inlay_ring_kind {
 };
 
 enum inlay_ring_flags {
-	INLAY_RING_PAGING = 1 << 0,        /* READ, WRITE: from the memory manager; must not lead to another file request */
+	/*
+	 * READ, WRITE: from the memory manager; must not lead to another file request. Such a WRITE never makes the file longer: what lies
+	 * behind its end is dropped, and counted as written.
+	 */
+	INLAY_RING_PAGING = 1 << 0,
 	INLAY_RING_NOCACHE = 1 << 1,
 	INLAY_RING_WRITE_THROUGH = 1 << 2, /* WRITE: durable before the answer */
 	INLAY_RING_APPEND = 1 << 3,        /* WRITE: at the end of file; offset is not used */
