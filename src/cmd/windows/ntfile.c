@@ -5,8 +5,8 @@
 #include "cmd/windows/ntfile.h"
 
 #include "base/status.h"
+#include "intercept/winfilter/names.h"
 #include "os/windows/error.h"
-#include "os/windows/wtf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,12 +79,12 @@ static NTSTATUS open_path(HANDLE root, const char *path, const struct opening *o
 	size_t len = strlen(path);
 	uint16_t *units = malloc(2 * len + 2);
 	NTSTATUS status;
-	int count;
+	int64_t count;
 
 	if (!units)
 		return NT_STATUS(0xC0000017); /* STATUS_NO_MEMORY */
-	count = inlay_wtf8_to_utf16(path, len, units, len);
-	for (int i = 0; i < count; i++)
+	count = inlay_wtf8_to_utf16(inlay_str(path), units, len);
+	for (int64_t i = 0; i < count; i++)
 		units[i] = units[i] == '/' ? '\\' : units[i];
 	status = count < 0 ? NT_OBJECT_NAME_INVALID : open_at(root, (const WCHAR *)units, 2 * (size_t)count, o, ret);
 	free(units);
@@ -210,7 +210,7 @@ int inlay_ntfile_name(HANDLE file, char *buf, size_t size)
 	struct nt_name *n = malloc(NAME_ROOM);
 	NTSTATUS nt;
 	size_t first, count;
-	int len;
+	int64_t len;
 
 	if (!n)
 		return -INLAY_ENOMEM;
@@ -225,10 +225,10 @@ int inlay_ntfile_name(HANDLE file, char *buf, size_t size)
 	count = n->length / sizeof(WCHAR);
 	for (first = count; first > 0 && n->name[first - 1] != '\\';)
 		first--;
-	len = inlay_wtf8_from_utf16((const uint16_t *)n->name + first, count - first, buf, size - 1);
+	len = inlay_wtf8_from_utf16((const uint8_t *)(n->name + first), count - first, buf, size - 1);
 	free(n);
 	if (len < 0)
-		return len;
+		return (int)len;
 	buf[len] = '\0';
 	return 0;
 }
