@@ -64,6 +64,7 @@ static void stale_and_made_up_tags_find_nothing(void **state)
 	assert_null(inlay_ring_tags_give(&t, 0));
 	assert_null(inlay_ring_tags_give(&t, UINT64_MAX));
 	assert_null(inlay_ring_tags_give(&t, tag + 1)); /* the next index, which is free */
+	assert_null(inlay_ring_tags_give(&t, (1ull << 32) + 1)); /* what the next take would give */
 	assert_null(inlay_ring_tags_give(&t, tag + COUNT));
 	assert_null(inlay_ring_tags_give(&t, tag + (1ull << 32)));
 	assert_int_equal(t.taken, 1); /* and nothing was changed */
