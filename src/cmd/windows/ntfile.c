@@ -256,6 +256,20 @@ NTSTATUS inlay_ntfile_set_sparse(HANDLE file)
 	return NtFsControlFile(file, NULL, NULL, NULL, &io, FSCTL_SET_SPARSE, NULL, 0, NULL, 0);
 }
 
+NTSTATUS inlay_ntfile_rename(HANDLE file, const char *name)
+{
+	union {
+		struct nt_rename rename;
+		uint8_t room[offsetof(struct nt_rename, name) + 2 * INLAY_WINNAME_UNITS + 8];
+	} r = {0};
+	int64_t count = inlay_wtf8_to_utf16(inlay_str(name), (uint16_t *)(void *)(r.room + offsetof(struct nt_rename, name)), INLAY_WINNAME_UNITS);
+
+	if (count < 0)
+		return NT_OBJECT_NAME_INVALID;
+	r.rename.length = (ULONG)(2 * count);
+	return set(file, NT_RENAME, &r, sizeof(r));
+}
+
 NTSTATUS inlay_ntfile_dispose(HANDLE file)
 {
 	ULONG flags = NT_DISPOSE_DELETE | NT_DISPOSE_POSIX | NT_DISPOSE_IGNORE_READONLY;

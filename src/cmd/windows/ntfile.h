@@ -47,6 +47,8 @@ NTSTATUS inlay_ntfile_set_basic(HANDLE file, const struct inlay_ring_attr *attr)
 /* FILE_WRITE_DATA. */
 NTSTATUS inlay_ntfile_set_size(HANDLE file, uint64_t size);
 NTSTATUS inlay_ntfile_set_sparse(HANDLE file);
+/* A new name in the same directory, of another case mostly. DELETE. */
+NTSTATUS inlay_ntfile_rename(HANDLE file, const char *name);
 /* Its name goes at once where the volume can do that, else with the last handle; read-only ones, too. DELETE, FILE_WRITE_ATTRIBUTES. */
 NTSTATUS inlay_ntfile_dispose(HANDLE file);
 
