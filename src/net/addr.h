@@ -7,7 +7,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 #define INLAY_PORT_DEFAULT 4652
 #define INLAY_ADDR_TEXT 320 /* bytes that any address's text fits in */

@@ -4,10 +4,11 @@
  */
 #include "net/chunk.h"
 
+#include "os/pages.h"
+
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* Under a sanitizer nothing is kept, so that a chunk used after its last unref faults instead of going unnoticed. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -72,8 +73,8 @@ static struct inlay_chunk *chunk_map(uint32_t cap)
 
 	if (!c)
 		return NULL;
-	mem = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED) {
+	mem = inlay_pages_new(cap);
+	if (!mem) {
 		free(c);
 		return NULL;
 	}
@@ -114,7 +115,7 @@ void inlay_chunk_unref(struct inlay_chunk *c)
 	assert(before > 0);
 	if (before > 1 || pool_keep(c->cap == INLAY_CHUNK_SMALL ? &small : &large, c))
 		return;
-	munmap(c->mem, c->cap);
+	inlay_pages_free(c->mem, c->cap);
 	free(c);
 }
 

@@ -8,34 +8,11 @@
 #include "net/conn_out.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define STUB_MAX 4096u             /* an unfinished frame up to this size waits in a buffer of its own size */
 #define BIG_FRAME (128u * 1024u)   /* worth a system call of its own, so that the next one starts in a fresh chunk */
-#define RECEIVES_MAX 8             /* per event, then it's the others' turn */
-
-static void conn_ready(struct inlay_source *s, uint32_t events);
-
-static struct inlay_conn *conn_of(struct inlay_source *s)
-{
-	return inlay_container(s, struct inlay_conn, source);
-}
-
-static void socket_tune(int fd)
-{
-	int one = 1;
-
-	/* Neither is known to Unix sockets, and a host without cubic still works. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
-}
 
 int inlay_conn_new(struct inlay_loop *l, int fd, const struct inlay_conn_ops *ops, void *owner, unsigned want_kinds,
                    struct inlay_conn **ret)
@@ -46,19 +23,18 @@ int inlay_conn_new(struct inlay_loop *l, int fd, const struct inlay_conn_ops *op
 	if (!c)
 		return -INLAY_ENOMEM;
 	c->source.fd = fd;
-	c->source.ready = conn_ready;
 	c->ops = ops;
 	c->owner = owner;
 	c->refs = 1;
 	c->want_kinds = want_kinds;
 	c->last_in_ns = inlay_loop_now(l);
 	c->flush_hook.run = inlay_conn_out_hook;
-	r = inlay_loop_add(l, &c->source, EPOLLIN);
+	r = inlay_conn_host_attach(c, l);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
-	socket_tune(fd);
+	inlay_socket_tune(fd);
 	c->open = true;
 	*ret = c;
 	return 0;
@@ -75,6 +51,7 @@ void inlay_conn_unref(struct inlay_conn *c)
 	if (!c || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) > 1)
 		return;
 	assert(!c->open);
+	inlay_conn_host_free(c);
 	free(c);
 }
 
@@ -92,27 +69,16 @@ void inlay_conn_close(struct inlay_conn *c, int status)
 	if (!c->open)
 		return;
 	c->open = false;
-	inlay_loop_remove(&c->source);
-	close(c->source.fd);
+	inlay_conn_host_detach(c);
 	c->source.fd = -1;
 	input_drop(c);
 	inlay_conn_out_drop(c);
 	c->ops->closed(c, status);
 }
 
-static bool may_read(const struct inlay_conn *c)
+bool inlay_conn_may_read(const struct inlay_conn *c)
 {
 	return !c->paused && !c->choked;
-}
-
-/* Waits for exactly what can be used. */
-void inlay_conn_want(struct inlay_conn *c)
-{
-	uint32_t events = (may_read(c) ? EPOLLIN : 0u) | (c->blocked ? EPOLLOUT : 0u);
-	int r = inlay_loop_change(&c->source, events);
-
-	if (r < 0)
-		inlay_conn_doom(c, r);
 }
 
 void inlay_conn_doom(struct inlay_conn *c, int status)
@@ -141,15 +107,15 @@ static bool hand_out(struct inlay_conn *c, const struct inlay_frame *f)
 		inlay_chunk_ref(chunk); /* for the call, which may close the connection */
 		inlay_loop_again(&c->source);
 	}
+	inlay_conn_host_before_callback(c);
 	mine = c->ops->frame(c, f, body, body + f->body, chunk);
 	inlay_chunk_unref(chunk);
 	return mine && c->open;
 }
 
-/* Hands out whole frames while it may. False: closed, or the loop is lost; the caller returns. */
-static bool parse(struct inlay_conn *c)
+bool inlay_conn_parse(struct inlay_conn *c)
 {
-	while (c->in && may_read(c)) {
+	while (c->in && inlay_conn_may_read(c)) {
 		struct inlay_frame f;
 		size_t len = c->in_tail - c->in_head;
 		int r = inlay_frame_parse(c->in->mem + c->in_head, len, c->want_kinds, &f);
@@ -206,8 +172,7 @@ static bool input_open(struct inlay_conn *c)
 	return true;
 }
 
-/* Bytes to receive next, with room for them behind in_tail; 0: out of memory. */
-static uint32_t input_room(struct inlay_conn *c)
+uint32_t inlay_conn_room(struct inlay_conn *c)
 {
 	struct inlay_frame f = {.size = STUB_MAX}; /* as long as its header isn't known */
 	int r;
@@ -227,7 +192,7 @@ static void input_settle(struct inlay_conn *c)
 {
 	uint32_t len = c->in ? c->in_tail - c->in_head : 0;
 
-	if (!c->in || len > STUB_MAX || !may_read(c))
+	if (!c->in || len > STUB_MAX || !inlay_conn_may_read(c))
 		return;
 	if (len) {
 		c->stub = malloc(len);
@@ -240,52 +205,19 @@ static void input_settle(struct inlay_conn *c)
 	c->in = NULL;
 }
 
-static void over(struct inlay_conn *c, int status)
+void inlay_conn_over(struct inlay_conn *c, int status)
 {
 	if (!c->blocked)
 		inlay_conn_flush(c);
 	inlay_conn_close(c, status);
 }
 
-/* False: closed, or the loop is lost. */
-static bool receive(struct inlay_conn *c)
+bool inlay_conn_received(struct inlay_conn *c, uint32_t n)
 {
-	for (int i = 0; i < RECEIVES_MAX && may_read(c); i++) {
-		uint32_t room = input_room(c);
-		ssize_t n;
-
-		if (!room) {
-			inlay_conn_close(c, -INLAY_ENOMEM);
-			return false;
-		}
-		do {
-			n = recv(c->source.fd, c->in->mem + c->in_tail, room, 0);
-		} while (n < 0 && errno == EINTR);
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n <= 0) {
-			over(c, n < 0 ? inlay_status_from_errno(errno) : 0);
-			return false;
-		}
-		c->in_tail += (uint32_t)n;
-		c->bytes_in += (uint64_t)n;
-		c->last_in_ns = inlay_loop_now(c->source.loop);
-		if (!parse(c))
-			return false;
-		if (n < room)
-			break;
-	}
-	return true;
-}
-
-/* The host reports it even when nothing was asked for; while not reading nobody else would find out. */
-static int socket_status(const struct inlay_conn *c)
-{
-	int host = 0;
-	socklen_t len = sizeof(host);
-
-	getsockopt(c->source.fd, SOL_SOCKET, SO_ERROR, &host, &len);
-	return host ? inlay_status_from_errno(host) : 0;
+	c->in_tail += n;
+	c->bytes_in += n;
+	c->last_in_ns = inlay_loop_now(c->source.loop);
+	return inlay_conn_parse(c);
 }
 
 static bool tell_drained(struct inlay_conn *c)
@@ -295,42 +227,36 @@ static bool tell_drained(struct inlay_conn *c)
 	if (!c->tell_drained)
 		return true;
 	c->tell_drained = false;
+	inlay_conn_host_before_callback(c);
 	if (c->ops->drained)
 		c->ops->drained(c);
 	return inlay_loop_current() == l && c->open;
 }
 
-static void serve(struct inlay_conn *c, uint32_t events)
+void inlay_conn_serve(struct inlay_conn *c, unsigned what)
 {
 	if (c->doom) {
 		inlay_conn_close(c, c->doom);
 		return;
 	}
-	if ((events & (EPOLLHUP | EPOLLERR)) && !may_read(c)) {
-		inlay_conn_close(c, socket_status(c));
+	if ((what & INLAY_CONN_FAILED) && !inlay_conn_may_read(c)) {
+		/* Nobody reads, so nobody else would find out. */
+		inlay_conn_close(c, inlay_socket_status(c->source.fd));
 		return;
 	}
-	if (events & EPOLLOUT) {
+	if (what & INLAY_CONN_WRITABLE) {
 		c->blocked = false;
 		inlay_conn_flush(c);
 	}
-	if (!tell_drained(c) || !parse(c))
+	if (!tell_drained(c) || !inlay_conn_parse(c))
 		return;
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(c))
+	if ((what & (INLAY_CONN_READABLE | INLAY_CONN_FAILED)) && !inlay_conn_host_receive(c))
 		return;
-	/* Whatever was called for before each frame is done now, but for what callbacks have brought about. */
+	/* Whatever was called for before each callback is done now, but for what callbacks have brought about. */
 	if (!c->doom && !c->tell_drained)
 		inlay_loop_not_again(&c->source);
 	input_settle(c);
-	inlay_conn_want(c);
-}
-
-static void conn_ready(struct inlay_source *s, uint32_t events)
-{
-	struct inlay_conn *c = inlay_conn_ref(conn_of(s));
-
-	serve(c, events);
-	inlay_conn_unref(c);
+	inlay_conn_host_rest(c);
 }
 
 void inlay_conn_pause(struct inlay_conn *c)
@@ -338,7 +264,7 @@ void inlay_conn_pause(struct inlay_conn *c)
 	if (!c->open || c->paused)
 		return;
 	c->paused = true;
-	inlay_conn_want(c);
+	inlay_conn_host_want(c);
 }
 
 void inlay_conn_resume(struct inlay_conn *c)
@@ -346,7 +272,7 @@ void inlay_conn_resume(struct inlay_conn *c)
 	if (!c->open || !c->paused)
 		return;
 	c->paused = false;
-	inlay_conn_want(c);
+	inlay_conn_host_want(c);
 	if (c->in)
 		inlay_loop_again(&c->source);
 }

@@ -64,9 +64,10 @@ struct inlay_conn {
 	struct inlay_segment *segs;            /* NULL while nothing is queued */
 	int doom;                     /* a failure to be told from the loop: the connection closes in the next round */
 	bool dirty;                   /* to be flushed when the batch is done */
-	bool blocked;                 /* the host's buffer is full: waiting for EPOLLOUT */
+	bool blocked;                 /* the host's buffer is full: waiting for it to have room */
 	bool choked;                  /* too much is queued: not reading */
 	bool tell_drained;
+	struct inlay_conn_host *host; /* what the host's calls under way need; NULL where they never are */
 };
 
 /*
@@ -98,7 +99,8 @@ void inlay_conn_pause(struct inlay_conn *c);
 void inlay_conn_resume(struct inlay_conn *c);
 /*
  * The connection keeps no input buffer while it has no unread bytes, and no output buffer while nothing is queued:
- * an idle connection costs this struct and the host's socket. Bytes of memory it holds now: for status and tests.
+ * an idle connection costs this struct and the host's socket (on Windows also the input buffer, which the host receives into). Bytes
+ * of memory it holds now: for status and tests.
  */
 size_t inlay_conn_memory(const struct inlay_conn *c);
 

@@ -7,14 +7,9 @@
 #include "base/status.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #define RING_FIRST 16u
-#define GATHER 64 /* segments of one system call */
 
 static struct inlay_segment *segment_at(const struct inlay_conn *c, uint32_t i)
 {
@@ -131,8 +126,7 @@ void inlay_conn_out_drop(struct inlay_conn *c)
 	clean(c);
 }
 
-/* The host took len bytes. */
-static void taken(struct inlay_conn *c, size_t len)
+void inlay_conn_out_taken(struct inlay_conn *c, size_t len)
 {
 	c->bytes_out += len;
 	c->queued -= len;
@@ -153,30 +147,37 @@ static void taken(struct inlay_conn *c, size_t len)
 		ring_drop(c);
 }
 
+unsigned inlay_conn_out_pieces(const struct inlay_conn *c, struct inlay_piece *ret, struct inlay_chunk **ret_chunks)
+{
+	unsigned count = 0;
+
+	for (; count < INLAY_SOCKET_PIECES && count < c->seg_count; count++) {
+		const struct inlay_segment *s = segment_at(c, count);
+
+		ret[count] = (struct inlay_piece){s->p, s->len};
+		if (ret_chunks)
+			ret_chunks[count] = s->chunk;
+	}
+	return count;
+}
+
 /* One system call. False: no use going on. */
 static bool send_some(struct inlay_conn *c)
 {
-	struct iovec iov[GATHER];
-	struct msghdr msg = {.msg_iov = iov};
+	struct inlay_piece pieces[INLAY_SOCKET_PIECES];
+	unsigned count = inlay_conn_out_pieces(c, pieces, NULL);
 	size_t len = 0;
-	ssize_t n;
+	int64_t n = inlay_socket_send(c->source.fd, pieces, count);
 
-	for (; msg.msg_iovlen < GATHER && msg.msg_iovlen < c->seg_count; msg.msg_iovlen++) {
-		struct inlay_segment *s = segment_at(c, (uint32_t)msg.msg_iovlen);
-
-		iov[msg.msg_iovlen] = (struct iovec){(void *)(uintptr_t)s->p, s->len};
-		len += s->len;
-	}
-	n = sendmsg(c->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
-		inlay_conn_doom(c, inlay_status_from_errno(errno));
+	if (n < 0 && n != -INLAY_EAGAIN) {
+		inlay_conn_doom(c, (int)n);
 		return false;
 	}
+	for (unsigned i = 0; i < count; i++)
+		len += pieces[i].len;
 	if (n > 0)
-		taken(c, (size_t)n);
-	c->blocked = n < (ssize_t)len;
+		inlay_conn_out_taken(c, (size_t)n);
+	c->blocked = n < (int64_t)len;
 	return !c->blocked;
 }
 
@@ -197,7 +198,7 @@ void inlay_conn_flush(struct inlay_conn *c)
 	while (c->seg_count && !c->blocked && send_some(c))
 		;
 	unchoke(c);
-	inlay_conn_want(c);
+	inlay_conn_host_want(c);
 }
 
 void inlay_conn_out_hook(struct inlay_hook *h)

@@ -6,13 +6,12 @@
 
 #include "base/status.h"
 #include "net/uring.h"
+#include "os/clock.h"
+#include "os/thread.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HANDOFF_US_DEFAULT 1000u
 #define IDLE_NS 10000000000ull /* a spare that had nothing to do for so long ends */
@@ -30,38 +29,6 @@ struct job {
 	struct inlay_loop *loop; /* either */
 	struct inlay_task *task; /* or */
 };
-
-int inlay_thread_new(pthread_t *ret, void *(*main)(void *), void *arg)
-{
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(ret, NULL, main, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r ? inlay_status_from_errno(r) : 0;
-}
-
-int inlay_cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	int r;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	r = pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-	return r ? inlay_status_from_errno(r) : 0;
-}
-
-bool inlay_cond_wait_ns(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns)
-{
-	uint64_t end = inlay_clock_ns() + ns;
-	struct timespec t = {.tv_sec = (time_t)(end / 1000000000u), .tv_nsec = (long)(end % 1000000000u)};
-
-	return pthread_cond_timedwait(cond, lock, &t) != ETIMEDOUT;
-}
 
 /* ---- threads; crew->lock held ---- */
 
@@ -256,6 +223,15 @@ static int locks_init(struct inlay_crew *c)
 	return r;
 }
 
+/* aligned_alloc() isn't on every host. */
+static struct inlay_loop *loops_new(struct inlay_crew *c, unsigned count)
+{
+	const uintptr_t line = _Alignof(struct inlay_loop);
+
+	c->loops_room = malloc(count * sizeof(struct inlay_loop) + line);
+	return c->loops_room ? (struct inlay_loop *)(((uintptr_t)c->loops_room + line - 1) & ~(line - 1)) : NULL;
+}
+
 int inlay_crew_new(const struct inlay_crew_config *config, struct inlay_crew **ret)
 {
 	struct inlay_crew *c;
@@ -273,7 +249,7 @@ int inlay_crew_new(const struct inlay_crew_config *config, struct inlay_crew **r
 	inlay_list_init(&c->orphans);
 	inlay_list_init(&c->offloads);
 	r = locks_init(c);
-	c->loops = r == 0 ? aligned_alloc(64, config->loops * sizeof(*c->loops)) : NULL;
+	c->loops = r == 0 ? loops_new(c, config->loops) : NULL;
 	if (!c->loops) {
 		free(c);
 		return r < 0 ? r : -INLAY_ENOMEM;
@@ -385,6 +361,6 @@ void inlay_crew_free(struct inlay_crew *c)
 	pthread_cond_destroy(&c->watch_cond);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->watch_lock);
-	free(c->loops);
+	free(c->loops_room);
 	free(c);
 }

@@ -1,5 +1,5 @@
 /*
- * The inside of loops and of the threads that run them; for loop.c, timer.c, crew.c and watch.c only.
+ * The inside of loops and of the threads that run them; for the files of this room only.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef INLAY_NET_CREW_H
@@ -8,9 +8,6 @@
 #include "net/loop.h"
 
 #include <pthread.h>
-#include <sys/epoll.h>
-
-#define INLAY_LOOP_BATCH 64
 
 /*
  * The call word says what the owner does, to the watcher:
@@ -35,7 +32,7 @@ struct inlay_spin {
 /* Everything is the owner's, but what is marked. */
 struct inlay_loop {
 	struct inlay_crew *crew; /* constant */
-	int epfd, wakefd;        /* constant */
+	struct inlay_poller *poller; /* constant; the host's events */
 	uint64_t now_ns;
 	struct inlay_list again, again_now; /* sources: for the next round, left of this one */
 	struct inlay_list hooks, hooks_now; /* all but, still to be run in this pass */
@@ -48,14 +45,12 @@ struct inlay_loop {
 	struct inlay_spin spin;
 	struct inlay_uring *uring; /* NULL while there is none */
 	bool uring_tried;
-	int event_next, event_count;
-	struct epoll_event events[INLAY_LOOP_BATCH];
 
 	uint64_t call __attribute__((aligned(64))); /* atomic; see above */
 	uint64_t watch_call, watch_since;           /* the watcher's: the word it saw and since when */
 
 	struct inlay_list *posted __attribute__((aligned(64))); /* atomic stack, linked by next: newest first */
-	uint32_t asleep;                                        /* atomic: a post must write to wakefd */
+	uint32_t asleep;                                        /* atomic: a post must wake the poller */
 	uint32_t stop;                                          /* atomic */
 	struct inlay_list orphan; /* crew->lock: on the crew's list while waiting for an owner */
 };
@@ -63,7 +58,8 @@ struct inlay_loop {
 /* Order of locks: lock, watch_lock. */
 struct inlay_crew {
 	struct inlay_crew_config config; /* constant */
-	struct inlay_loop *loops;        /* constant */
+	struct inlay_loop *loops;        /* constant; on cache lines of their own */
+	void *loops_room;                /* what they lie in */
 
 	pthread_mutex_t lock;           /* guards down to the next lock */
 	pthread_cond_t work;            /* idle threads wait here */
@@ -86,8 +82,6 @@ struct inlay_crew {
 	uint32_t watch_starved;  /* atomic: a thread could not be made; try again */
 };
 
-uint64_t inlay_clock_ns(void);
-
 /* loop.c. init: 0 or a status. own: returns when asked to stop or when the loop was lost to another thread. */
 int inlay_loop_init(struct inlay_loop *l, struct inlay_crew *crew);
 void inlay_loop_done(struct inlay_loop *l);
@@ -108,11 +102,5 @@ void inlay_crew_feed(struct inlay_crew *c); /* makes the threads that could not 
 int inlay_watch_start(struct inlay_crew *c);
 void inlay_watch_stop(struct inlay_crew *c);
 void inlay_watch_wake(struct inlay_crew *c); /* any thread; quick when the watcher is awake */
-
-/* As pthread_create, with all signals blocked in the new thread. 0 or a status. */
-int inlay_thread_new(pthread_t *ret, void *(*main)(void *), void *arg);
-/* A condition that counts monotonic time; waits up to ns from now. False: time is over. */
-int inlay_cond_init(pthread_cond_t *cond);
-bool inlay_cond_wait_ns(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns);
 
 #endif

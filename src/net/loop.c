@@ -1,20 +1,17 @@
 /*
- * One loop: rounds of tasks, sources, timers and hooks around epoll. Who runs it is crew.c's business.
+ * One loop: rounds of tasks, sources, timers and hooks around the host's poller. Who runs it is crew.c's business.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "net/loop.h"
 
 #include "base/status.h"
 #include "net/crew.h"
+#include "net/poller.h"
 #include "net/uring.h"
+#include "os/clock.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <sched.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <time.h>
-#include <unistd.h>
 
 #define SPIN_REQUESTS 2    /* more at once, and the batch is worth more than the moment */
 #define SPIN_MISSES 4      /* in a row before spinning is thought futile */
@@ -27,14 +24,6 @@ struct inlay_loop *inlay_loop_current(void)
 	return current;
 }
 
-uint64_t inlay_clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 uint64_t inlay_loop_now(const struct inlay_loop *l)
 {
 	return l->now_ns;
@@ -42,81 +31,35 @@ uint64_t inlay_loop_now(const struct inlay_loop *l)
 
 int inlay_loop_init(struct inlay_loop *l, struct inlay_crew *crew)
 {
-	/* Edge-triggered: each write is an event of its own, and nobody needs to read the counter back. */
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-
-	*l = (struct inlay_loop){.crew = crew, .epfd = -1, .wakefd = -1, .now_ns = inlay_clock_ns()};
+	*l = (struct inlay_loop){.crew = crew, .now_ns = inlay_clock_ns()};
 	inlay_list_init(&l->again);
 	inlay_list_init(&l->again_now);
 	inlay_list_init(&l->hooks);
 	inlay_list_init(&l->hooks_now);
 	inlay_list_init(&l->inbox);
 	inlay_list_init(&l->orphan);
-	l->epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epfd < 0)
-		return inlay_status_from_errno(errno);
-	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->wakefd < 0 || epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->wakefd, &event) < 0)
-		return inlay_status_from_errno(errno);
-	return 0;
+	return inlay_poller_new(&l->poller);
 }
 
 void inlay_loop_done(struct inlay_loop *l)
 {
 	inlay_uring_free(l->uring);
-	if (l->epfd >= 0)
-		close(l->epfd);
-	if (l->wakefd >= 0)
-		close(l->wakefd);
+	inlay_poller_free(l->poller);
 }
 
 /* ---- sources ---- */
 
-int inlay_loop_add(struct inlay_loop *l, struct inlay_source *s, uint32_t events)
+void inlay_loop_attach(struct inlay_loop *l, struct inlay_source *s)
 {
-	struct epoll_event event = {.events = events, .data.ptr = s};
-
-	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, s->fd, &event) < 0)
-		return inlay_status_from_errno(errno);
-	s->events = events;
 	s->loop = l;
 	inlay_list_init(&s->again);
-	return 0;
 }
 
-int inlay_loop_change(struct inlay_source *s, uint32_t events)
+void inlay_loop_detach(struct inlay_source *s)
 {
-	struct epoll_event event = {.events = events, .data.ptr = s};
-	int epfd = s->loop->epfd, r;
-
-	if (events == s->events)
-		return 0;
-	if ((events | s->events) & EPOLLEXCLUSIVE) { /* the host doesn't modify exclusive ones */
-		epoll_ctl(epfd, EPOLL_CTL_DEL, s->fd, NULL);
-		r = epoll_ctl(epfd, EPOLL_CTL_ADD, s->fd, &event);
-	} else {
-		r = epoll_ctl(epfd, EPOLL_CTL_MOD, s->fd, &event);
-	}
-	if (r < 0)
-		return inlay_status_from_errno(errno);
-	s->events = events;
-	return 0;
-}
-
-void inlay_loop_remove(struct inlay_source *s)
-{
-	struct inlay_loop *l = s->loop;
-
-	if (!l)
-		return;
-	epoll_ctl(l->epfd, EPOLL_CTL_DEL, s->fd, NULL);
-	inlay_list_remove(&s->again);
-	for (int i = l->event_next; i < l->event_count; i++) {
-		if (l->events[i].data.ptr == s)
-			l->events[i].data.ptr = NULL;
-	}
+	if (s->loop)
+		inlay_list_remove(&s->again);
 	s->loop = NULL;
-	s->events = 0;
 }
 
 void inlay_loop_again(struct inlay_source *s)
@@ -173,15 +116,6 @@ static bool run_hooks(struct inlay_loop *l)
 
 /* ---- tasks ---- */
 
-static void wake(struct inlay_loop *l)
-{
-	uint64_t one = 1;
-
-	/* Fails only when the counter is full, and then the loop is being woken anyway. */
-	while (write(l->wakefd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 /*
  * Publishing the task and reading `asleep` stand against setting `asleep` and reading `posted` in sleep_until(): all
  * four are sequentially consistent, so that one side always sees the other.
@@ -195,13 +129,13 @@ void inlay_loop_post(struct inlay_loop *l, struct inlay_task *t)
 		t->link.next = head;
 	} while (!__atomic_compare_exchange_n(&l->posted, &head, &t->link, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	if (__atomic_load_n(&l->asleep, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&l->asleep, 0, __ATOMIC_SEQ_CST))
-		wake(l);
+		inlay_poller_wake(l->poller);
 }
 
 void inlay_loop_ask_stop(struct inlay_loop *l)
 {
 	__atomic_store_n(&l->stop, 1, __ATOMIC_SEQ_CST);
-	wake(l);
+	inlay_poller_wake(l->poller);
 }
 
 static void take_posted(struct inlay_loop *l)
@@ -280,21 +214,6 @@ void inlay_loop_busy(struct inlay_loop *l, int change)
 
 /* ---- rounds ---- */
 
-static bool run_events(struct inlay_loop *l)
-{
-	while (l->event_next < l->event_count) {
-		struct epoll_event *event = &l->events[l->event_next++];
-		struct inlay_source *s = event->data.ptr;
-
-		if (!s) /* removed meanwhile, or the wake-up */
-			continue;
-		s->ready(s, event->events);
-		if (current != l)
-			return false;
-	}
-	return true;
-}
-
 static bool run_again(struct inlay_loop *l)
 {
 	struct inlay_list *node;
@@ -314,13 +233,6 @@ static bool run_again(struct inlay_loop *l)
 static bool posted(const struct inlay_loop *l, int order)
 {
 	return __atomic_load_n(&l->posted, order) || __atomic_load_n(&l->stop, __ATOMIC_RELAXED);
-}
-
-static int poll_once(struct inlay_loop *l)
-{
-	int n = epoll_wait(l->epfd, l->events, INLAY_LOOP_BATCH, 0);
-
-	return n > 0 ? n : 0;
 }
 
 static bool spin_wanted(struct inlay_loop *l)
@@ -353,58 +265,48 @@ static void spin_learn(struct inlay_spin *spin, bool hit)
 }
 
 /* Polls for a short while; each time round gives way to who else wants this core: likely the one we wait for. */
-static int spin(struct inlay_loop *l, uint64_t until_ns)
+static bool spin(struct inlay_loop *l, uint64_t until_ns)
 {
 	uint64_t end = inlay_clock_ns() + l->crew->config.spin_us * 1000ull;
 	bool hit;
-	int n;
 
 	if (until_ns && until_ns < end)
 		end = until_ns;
 	do {
-		n = poll_once(l);
-		hit = n > 0 || posted(l, __ATOMIC_RELAXED);
+		hit = inlay_poller_poll(l->poller) > 0 || posted(l, __ATOMIC_RELAXED);
 		if (hit)
 			break;
 		sched_yield();
 	} while (inlay_clock_ns() < end);
 	spin_learn(&l->spin, hit);
-	return hit ? n : -1;
+	return hit;
 }
 
-static int sleep_until(struct inlay_loop *l, uint64_t until_ns)
+static void sleep_until(struct inlay_loop *l, uint64_t until_ns)
 {
 	uint64_t now = until_ns ? inlay_clock_ns() : 0;
-	uint64_t wait = until_ns > now ? until_ns - now : 0;
-	struct timespec timeout = {.tv_sec = (time_t)(wait / 1000000000u), .tv_nsec = (long)(wait % 1000000000u)};
-	int n;
+	uint64_t wait_ns = !until_ns ? UINT64_MAX : until_ns > now ? until_ns - now : 0;
 
 	__atomic_store_n(&l->asleep, 1, __ATOMIC_SEQ_CST);
 	if (posted(l, __ATOMIC_SEQ_CST))
-		n = poll_once(l);
+		inlay_poller_poll(l->poller);
 	else
-		n = epoll_pwait2(l->epfd, l->events, INLAY_LOOP_BATCH, until_ns ? &timeout : NULL, NULL);
+		inlay_poller_wait(l->poller, wait_ns);
 	__atomic_store_n(&l->asleep, 0, __ATOMIC_RELAXED);
-	return n > 0 ? n : 0;
 }
 
 static void wait_events(struct inlay_loop *l)
 {
 	uint64_t until_ns = inlay_timers_next(l);
-	int n;
 
-	l->event_next = l->event_count = 0;
 	if (l->rush || !inlay_list_empty(&l->again) || posted(l, __ATOMIC_RELAXED)) {
-		n = poll_once(l);
-	} else {
-		n = spin_wanted(l) ? spin(l, until_ns) : -1;
-		if (n < 0)
-			n = sleep_until(l, until_ns);
+		inlay_poller_poll(l->poller);
+	} else if (!spin_wanted(l) || !spin(l, until_ns)) {
+		sleep_until(l, until_ns);
 	}
 	l->rush = false;
 	l->spin.begun = 0;
 	l->spin.touched = false;
-	l->event_count = n;
 	l->now_ns = inlay_clock_ns();
 }
 
@@ -422,8 +324,7 @@ static void adopt(struct inlay_loop *l)
 		inlay_list_append(&l->hooks, node);
 	l->hook = NULL;
 	l->in_hooks = false;
-	/* Events not yet looked at come again: they are level-triggered. */
-	l->event_next = l->event_count = 0;
+	inlay_poller_adopt(l->poller);
 	__atomic_store_n(&l->call, call_number(l), __ATOMIC_RELEASE);
 	l->now_ns = inlay_clock_ns();
 }
@@ -433,7 +334,7 @@ void inlay_loop_own(struct inlay_loop *l)
 	current = l;
 	adopt(l);
 	for (;;) {
-		if (!run_events(l) || !run_tasks(l) || !run_again(l) || !inlay_timers_fire(l) || !run_hooks(l))
+		if (!inlay_poller_run(l->poller, l) || !run_tasks(l) || !run_again(l) || !inlay_timers_fire(l) || !run_hooks(l))
 			return;
 		if (__atomic_load_n(&l->stop, __ATOMIC_RELAXED))
 			break;

@@ -6,6 +6,9 @@
  * owner's own thread, and if it takes too long, a watcher hands the loop to a spare thread (the way Go's scheduler
  * hands off a processor whose thread is in a system call). The late thread finds out when its call returns, posts
  * its result and joins the spares.
+ *
+ * What is here is the same on every host. What makes a source ready is the host's: descriptors on Linux (net/linux/source.h),
+ * completions and event handles on Windows (net/windows/completion.h, net/windows/wait.h).
  */
 #ifndef INLAY_NET_LOOP_H
 #define INLAY_NET_LOOP_H
@@ -18,11 +21,14 @@
 struct inlay_crew; /* the threads: owners, spares and the watcher */
 struct inlay_loop;
 
-/* A descriptor on a loop. Embedded by its user; level-triggered. */
+/* Something on a loop that is called when it is ready. Embedded by its user. */
 struct inlay_source {
-	int fd;
-	uint32_t events; /* EPOLL* now waited for */
-	/* Owner thread. May remove and free the source. See inlay_loop_run about returning at once. */
+	int fd;          /* the user's: a descriptor or socket */
+	uint32_t events; /* the host's: what is now waited for */
+	/*
+	 * Owner thread. May remove and free the source. See inlay_loop_run about returning at once. events: what the host says; 0
+	 * when called by inlay_loop_again.
+	 */
 	void (*ready)(struct inlay_source *s, uint32_t events);
 	struct inlay_loop *loop; /* set while added */
 	struct inlay_list again; /* on the loop's list of sources to call without waiting */
@@ -79,12 +85,10 @@ void inlay_crew_free(struct inlay_crew *c);
 
 /* Monotonic ns; read once per batch, so it costs nothing. */
 uint64_t inlay_loop_now(const struct inlay_loop *l);
-/* events: EPOLLIN, EPOLLOUT, EPOLLEXCLUSIVE... 0 or a status. */
-int inlay_loop_add(struct inlay_loop *l, struct inlay_source *s, uint32_t events);
-int inlay_loop_change(struct inlay_source *s, uint32_t events);
-/* Takes it off the loop; its ready() is not called any more, pending events included. The descriptor stays open. */
-void inlay_loop_remove(struct inlay_source *s);
-/* Has ready(s, 0) called again in the next round without waiting for the descriptor. */
+/* Makes it the loop's, and not any more: then ready() is called no more. A host's own calls do this, too. */
+void inlay_loop_attach(struct inlay_loop *l, struct inlay_source *s);
+void inlay_loop_detach(struct inlay_source *s);
+/* Has ready(s, 0) called again in the next round without waiting for the host. */
 void inlay_loop_again(struct inlay_source *s);
 void inlay_loop_not_again(struct inlay_source *s);
 
@@ -98,7 +102,7 @@ void inlay_hook_remove(struct inlay_hook *h);
  * Runs t->work on this thread now. True: it was quick, t->done has run. False: it was slow and the loop belongs to another
  * thread now, which will run (or has run) t->done: the caller must return up to the loop at once and touch neither the task nor anything
  * the loop owns. Whatever remains to be done must have been arranged before (inlay_loop_again; unread bytes stay in
- * level-triggered sockets).
+ * level-triggered sockets; completions not yet looked at are the new owner's).
  */
 bool inlay_loop_run(struct inlay_loop *l, struct inlay_task *t) __attribute__((warn_unused_result));
 

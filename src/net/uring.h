@@ -30,6 +30,8 @@ struct inlay_uring_op {
 	void (*done)(struct inlay_uring_op *op, int64_t result);
 };
 
+#ifdef __linux__
+
 /* ---- on the owner's thread; the descriptor stays open until done() ---- */
 
 /* Reads into memory that lies in the chunk; the ring takes a reference of its own. len > 0. False: done() won't be called. */
@@ -45,4 +47,24 @@ bool inlay_uring_drain(struct inlay_uring *u);
 /* Memory that the host still uses is left to it, never freed. NULL is fine. */
 void inlay_uring_free(struct inlay_uring *u);
 
+#else /* no io_uring here: never any */
+
+static inline unsigned inlay_uring_under_way(const struct inlay_loop *l)
+{
+	(void)l;
+	return 0;
+}
+
+static inline bool inlay_uring_drain(struct inlay_uring *u)
+{
+	(void)u;
+	return false;
+}
+
+static inline void inlay_uring_free(struct inlay_uring *u)
+{
+	(void)u;
+}
+
+#endif
 #endif

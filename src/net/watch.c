@@ -5,6 +5,9 @@
  */
 #include "net/crew.h"
 
+#include "os/clock.h"
+#include "os/thread.h"
+
 #define TICK_NS 1000000ull     /* at first */
 #define TICK_MAX_NS 4000000ull /* while no call is seen to last; the limit and this is the longest that a loop is stuck */
 #define TICK_MIN_NS 100000ull  /* to catch a call that is nearly overdue */

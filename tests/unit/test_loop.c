@@ -5,6 +5,7 @@
 #include "net/loop.h"
 
 #include "base/status.h"
+#include "net/linux/source.h"
 
 #include "support.h"
 

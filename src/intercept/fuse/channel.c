@@ -8,6 +8,8 @@
  */
 #include "intercept/fuse/channel.h"
 
+#include "net/linux/source.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -13,12 +13,15 @@
 
 #include "base/status.h"
 #include "net/crew.h"
+#include "net/linux/source.h"
+#include "os/clock.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #define PASSES 4            /* of submitting and reaping before the other sources have their turn */
 #define REAP_MAX 64         /* completions per pass */
