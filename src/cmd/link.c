@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "os/identity.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -214,7 +215,10 @@ static void connect_work(struct inlay_task *t)
 	const struct inlay_link_config *config = &ll->link->config;
 	bool loopback;
 
-	ll->connected_fd = inlay_addr_connect(&config->addr, CONNECT_TIMEOUT_MS, config->insecure, &loopback);
+	/* The host tells the server whose socket it is: ours, not that of the caller for whom this thread worked last. */
+	ll->connected_fd = inlay_identity_enter(NULL);
+	if (ll->connected_fd == 0)
+		ll->connected_fd = inlay_addr_connect(&config->addr, CONNECT_TIMEOUT_MS, config->insecure, &loopback);
 }
 
 static void connect_done(struct inlay_task *t)
