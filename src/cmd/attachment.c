@@ -10,6 +10,7 @@
 #include "cmd/link.h"
 #include "cmd/local_side.h"
 #include "cmd/mounts.h"
+#include "cmd/parts.h"
 #include "cmd/peer.h"
 #include "cmd/pictures.h"
 #include "intercept/fuse/fuse.h"
@@ -23,10 +24,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LOOPS_MOST 4u
-#define SPARES 64u
-#define SPIN_US 50u
 
 struct inlay_attachment {
 	char source[512], dir[4096];
@@ -57,48 +54,6 @@ static int local_fd(void *arg, uint64_t handle)
 }
 
 /* ---- opening ---- */
-
-static int make_crew(struct inlay_attachment *a, unsigned connections)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct inlay_crew_config config = {.loops = connections, .spares_max = SPARES, .spin_us = SPIN_US};
-
-	if (config.loops == 0)
-		config.loops = cores < 1 ? 1 : cores < (long)LOOPS_MOST ? (unsigned)cores : LOOPS_MOST;
-	if (config.loops > INLAY_LANES_MAX)
-		config.loops = INLAY_LANES_MAX;
-	return inlay_crew_new(&config, &a->crew);
-}
-
-static int add_rules(struct inlay_attachment *a, const struct inlay_attachment_config *config, char *why, size_t why_len)
-{
-	const char *problem;
-
-	a->redirect.judge = inlay_judge_new();
-	if (!a->redirect.judge)
-		return -INLAY_ENOMEM;
-	for (const char *const *rule = config->rules; rule && *rule; rule++) {
-		int err = inlay_judge_add(a->redirect.judge, *rule, &problem);
-
-		if (err < 0) {
-			snprintf(why, why_len, "bad rule: %s: %s", *rule, problem);
-			return err;
-		}
-	}
-	return 0;
-}
-
-/* Suggestions come after the user's own rules; one that makes no sense is left out and said. */
-static void add_server_rules(struct inlay_attachment *a)
-{
-	char *rules = strdup(inlay_link_client(a->link)->rules), *cursor = rules, *line;
-	const char *problem;
-
-	while ((line = strsep(&cursor, "\n")) != NULL)
-		if (*line && inlay_judge_add(a->redirect.judge, line, &problem) < 0)
-			inlay_warning("the server suggests a bad rule: %s: %s", line, problem);
-	free(rules);
-}
 
 static int open_sides(struct inlay_attachment *a, const struct inlay_attachment_config *config, char *why, size_t why_len)
 {
@@ -192,15 +147,15 @@ int inlay_attachment_open(const struct inlay_attachment_config *config, char *wh
 	a->dir_fd = -1;
 	a->start_ms = inlay_clock_ms();
 	a->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (a->over_fd >= 0 && make_crew(a, config->connections) == 0)
+	if (a->over_fd >= 0 && inlay_parts_crew(config->connections, &a->crew) == 0)
 		err = inlay_redirect_init(&a->redirect, inlay_crew_loops(a->crew));
 	a->redirect.readonly = config->readonly;
 	if (err == 0)
-		err = add_rules(a, config, why, why_len);
+		err = inlay_parts_rules(config->rules, &a->redirect.judge, why, why_len);
 	if (err == 0)
 		err = open_sides(a, config, why, why_len);
 	if (err == 0 && config->server_rules)
-		add_server_rules(a);
+		inlay_parts_server_rules(a->redirect.judge, inlay_link_client(a->link));
 	if (err == 0)
 		err = join_sides(a);
 	if (err == 0)
@@ -271,46 +226,6 @@ int inlay_attachment_detach(struct inlay_attachment *a, bool force)
 
 /* ---- for people ---- */
 
-static void fill_health(struct inlay_attachment_status *s, const struct inlay_pictures *p)
-{
-	unsigned dead = 0;
-
-	for (unsigned i = 0; i < p->lanes; i++) {
-		const struct inlay_lane_picture *lane = &p->lane[i].lane;
-		uint64_t since_ms = (p->lane[i].now_ns - lane->since_ns) / 1000000u;
-
-		s->connected += lane->state == INLAY_LANE_OPEN;
-		dead += lane->state == INLAY_LANE_DEAD;
-		s->outstanding += lane->outstanding;
-		s->waiting += lane->waiting;
-		s->reconnects += lane->reconnects;
-		if (i == 0 || since_ms < s->health_since_ms)
-			s->health_since_ms = since_ms;
-	}
-	s->connections = p->lanes;
-	snprintf(s->health, sizeof s->health, "%s", dead ? "dead" : s->connected == p->lanes ? "healthy" : "reconnecting");
-}
-
-/* Counters are summed over lanes; messages that never happened are left out. */
-static int fill_ops(struct inlay_attachment *a, struct inlay_attachment_status *s)
-{
-	s->op = calloc(INLAY_MESSAGE_TOP, sizeof *s->op);
-	if (!s->op)
-		return -INLAY_ENOMEM;
-	for (unsigned kind = 0; kind < INLAY_MESSAGE_TOP; kind++) {
-		struct inlay_op_stat *op = &s->op[s->ops];
-
-		for (unsigned i = 0; i < a->redirect.lanes; i++)
-			inlay_stats_sum(&a->redirect.stats[i], kind, op->count, op->errors, op->bytes, op->latency);
-		op->name = inlay_message_name(kind);
-		if (op->name && op->count[INLAY_LOCAL] + op->count[INLAY_REMOTE])
-			s->ops++;
-		else
-			memset(op, 0, sizeof *op);
-	}
-	return 0;
-}
-
 int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_status *ret)
 {
 	struct inlay_pictures *p = inlay_pictures_take(a->crew, a->link);
@@ -330,9 +245,9 @@ int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_
 	snprintf(s.server, sizeof s.server, "%s", inlay_link_client(a->link)->server);
 	snprintf(s.transport, sizeof s.transport, "/dev/fuse");
 	snprintf(s.passthrough_why, sizeof s.passthrough_why, "%s", inlay_fuse_passthrough_why(a->fuse));
-	fill_health(&s, p);
+	inlay_parts_health(p, &s);
 	inlay_pictures_drop(p);
-	err = fill_ops(a, &s);
+	err = inlay_parts_operations(&a->redirect, &s);
 	if (err == 0)
 		*ret = s;
 	return err;
@@ -349,6 +264,11 @@ static bool exists_locally(const struct inlay_attachment *a, const char *path, b
 	return true;
 }
 
+static int remote_is_dir(struct inlay_attachment *a, const char *path, bool *ret)
+{
+	return inlay_remote_is_dir(a->crew, a->link, (uint32_t)getuid(), (uint32_t)getgid(), path, ret);
+}
+
 /* The deepest directory above `path` that exists locally or is a remote one decides for names that don't exist locally. */
 static void explain_unruled(struct inlay_attachment *a, const char *path, struct inlay_explanation *e)
 {
@@ -356,7 +276,7 @@ static void explain_unruled(struct inlay_attachment *a, const char *path, struct
 	char parent[4096];
 
 	e->side = local ? INLAY_LOCAL : INLAY_REMOTE;
-	if (local && is_dir && inlay_remote_is_dir(a->crew, a->link, path, &remote_dir) == 0 && remote_dir) {
+	if (local && is_dir && remote_is_dir(a, path, &remote_dir) == 0 && remote_dir) {
 		e->merged = true;
 		snprintf(e->why, sizeof e->why, "no rule; a directory on both sides: listings show both, new names go to the server");
 	} else if (local) {
@@ -368,7 +288,7 @@ static void explain_unruled(struct inlay_attachment *a, const char *path, struct
 
 		*(slash ? slash : parent) = '\0';
 		if (*parent && exists_locally(a, parent, &is_dir) && is_dir &&
-		    inlay_remote_is_dir(a->crew, a->link, parent, &remote_dir) == 0 && !remote_dir) {
+		    remote_is_dir(a, parent, &remote_dir) == 0 && !remote_dir) {
 			e->side = INLAY_LOCAL;
 			snprintf(e->why, sizeof e->why, "no rule; its directory exists on the local side only");
 		}
@@ -382,7 +302,7 @@ int inlay_attachment_explain(struct inlay_attachment *a, const char *path, struc
 	bool is_dir, remote_dir = false;
 
 	if (!exists_locally(a, path, &is_dir) && inlay_judge_has_rules(a->redirect.judge) &&
-	    inlay_remote_is_dir(a->crew, a->link, path, &remote_dir) == 0)
+	    remote_is_dir(a, path, &remote_dir) == 0)
 		is_dir = remote_dir;
 	rule = *path ? inlay_redirect_rule(&a->redirect, path, is_dir) : NULL;
 	if (rule) {

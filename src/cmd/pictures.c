@@ -7,14 +7,13 @@
 #include "cmd/pictures.h"
 
 #include "base/status.h"
-#include "cmd/peer.h"
+#include "os/clock.h"
+#include "os/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define PICTURE_MS 2000u
 #define LOOKUP_MS 5000u
@@ -26,17 +25,16 @@ struct question {
 	unsigned awaited;          /* lock */
 };
 
-static void question_init(struct question *q, unsigned parties)
+static int question_init(struct question *q, unsigned parties)
 {
-	pthread_condattr_t attr;
+	int err = inlay_cond_init(&q->answered);
 
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (err < 0)
+		return err;
 	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->answered, &attr);
-	pthread_condattr_destroy(&attr);
 	q->refs = parties + 1;
 	q->awaited = parties;
+	return 0;
 }
 
 /* True: the caller was the last and frees what the question is part of. */
@@ -61,14 +59,11 @@ static bool question_answer(struct question *q)
 /* Returns with the lock held, so that late answers stay out while the caller looks. True: all have answered. */
 static bool question_wait(struct question *q, unsigned timeout_ms)
 {
-	struct timespec until;
-	int err = 0;
+	uint64_t until = inlay_clock_ns() + timeout_ms * UINT64_C(1000000), now;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000u;
 	pthread_mutex_lock(&q->lock);
-	while (q->awaited && err == 0)
-		err = pthread_cond_timedwait(&q->answered, &q->lock, &until);
+	while (q->awaited && (now = inlay_clock_ns()) < until)
+		(void)inlay_cond_wait_ns(&q->answered, &q->lock, until - now);
 	return q->awaited == 0;
 }
 
@@ -103,14 +98,13 @@ struct inlay_pictures *inlay_pictures_take(struct inlay_crew *crew, struct inlay
 	struct inlay_pictures *copy = malloc(sizeof *copy);
 	struct survey *s = calloc(1, sizeof *s);
 
-	if (!s || !copy) {
+	if (!s || !copy || question_init(&s->q, inlay_crew_loops(crew)) < 0) {
 		free(s);
 		free(copy);
 		return NULL;
 	}
 	s->link = link;
 	s->pictures.lanes = inlay_crew_loops(crew);
-	question_init(&s->q, s->pictures.lanes);
 	for (unsigned i = 0; i < s->pictures.lanes; i++) {
 		s->lane[i] = (struct survey_lane){.task.done = survey_lane, .survey = s, .lane = i};
 		inlay_loop_post(inlay_crew_loop(crew, i), &s->lane[i].task);
@@ -136,6 +130,7 @@ struct walk {
 	struct inlay_call call;
 	struct inlay_side_port *port;
 	struct inlay_node_id node;
+	uint32_t uid, gid;
 	char path[4096], *rest;
 	int status;
 	bool is_dir;
@@ -186,8 +181,8 @@ static void walk_next(struct walk *w)
 		return;
 	}
 	req.dir = w->node;
-	req.cred.uid = (uint32_t)getuid();
-	req.cred.gid = (uint32_t)getgid();
+	req.cred.uid = w->uid;
+	req.cred.gid = w->gid;
 	req.cred.ngroups = 0;
 	req.name = inlay_str(name);
 	out = inlay_call_begin(&w->call, INLAY_LOOKUP, w->room, sizeof w->room);
@@ -203,18 +198,19 @@ static void walk_start(struct inlay_task *t)
 	walk_next(inlay_container(t, struct walk, task));
 }
 
-int inlay_remote_is_dir(struct inlay_crew *crew, struct inlay_link *link, const char *path, bool *ret)
+int inlay_remote_is_dir(struct inlay_crew *crew, struct inlay_link *link, uint32_t uid, uint32_t gid, const char *path, bool *ret)
 {
 	struct walk *w = calloc(1, sizeof *w);
 	int err;
 
-	if (!w || strlen(path) >= sizeof w->path) {
+	if (!w || strlen(path) >= sizeof w->path || question_init(&w->q, 1) < 0) {
 		free(w);
 		return -INLAY_ENOMEM;
 	}
-	question_init(&w->q, 1);
 	w->port = inlay_link_port(link);
 	w->node = inlay_link_client(link)->root;
+	w->uid = uid;
+	w->gid = gid;
 	strcpy(w->path, path);
 	w->rest = w->path;
 	w->call.done = walk_answered;

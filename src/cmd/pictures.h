@@ -23,9 +23,9 @@ struct inlay_pictures *inlay_pictures_take(struct inlay_crew *crew, struct inlay
 void inlay_pictures_drop(struct inlay_pictures *p);
 
 /*
- * Whether the server has a directory of this path (relative to the export's root), asked as root of this host is. 0 and *ret, or a
+ * Whether the server has a directory of this path (relative to the export's root), asked as this user is. 0 and *ret, or a
  * status when it can't be told within 5 s. Not on a loop's thread.
  */
-int inlay_remote_is_dir(struct inlay_crew *crew, struct inlay_link *link, const char *path, bool *ret);
+int inlay_remote_is_dir(struct inlay_crew *crew, struct inlay_link *link, uint32_t uid, uint32_t gid, const char *path, bool *ret);
 
 #endif
