@@ -1,26 +1,23 @@
 /*
- * A visit: the session's lane on a blocking socket and poll(2).
+ * A visit: the session's lane on a socket, waited for by its one thread.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cmd/client.h"
 
 #include "base/status.h"
+#include "net/socket.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "os/self.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MS 1000000ull               /* in ns */
 #define RETRY_NS (200 * MS)         /* between attempts to connect anew */
 #define BYE_NS (2000 * MS)
-#define SEGMENTS_ONCE 64            /* of one sendmsg() */
 #define IN_SIZE (2 * INLAY_FRAME_MAX)
 
 /* Bytes to be sent: a copy of our own, or a payload that its call keeps alive. */
@@ -55,14 +52,6 @@ struct inlay_visit {
 	uint8_t body[INLAY_BODY_MAX];
 	uint8_t *data;   /* INLAY_DATA_MAX */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- sending ---- */
 
@@ -134,19 +123,19 @@ static void take_sent(struct inlay_visit *v, size_t n)
 static void flush(struct inlay_visit *v)
 {
 	while (!v->lost && v->out_at < v->out_count) {
-		struct iovec io[SEGMENTS_ONCE];
-		struct msghdr m = {.msg_iov = io};
-		ssize_t n;
+		struct inlay_piece pieces[INLAY_SOCKET_PIECES];
+		unsigned count = 0;
+		int64_t n;
 
-		for (size_t i = v->out_at; i < v->out_count && m.msg_iovlen < SEGMENTS_ONCE; i++)
-			io[m.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)v->out[i].p, v->out[i].len};
-		n = sendmsg(v->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0)
-			take_sent(v, (size_t)n);
-		else if (errno == EAGAIN)
+		for (size_t i = v->out_at; i < v->out_count && count < INLAY_SOCKET_PIECES; i++)
+			pieces[count++] = (struct inlay_piece){v->out[i].p, v->out[i].len};
+		n = inlay_socket_send(v->fd, pieces, count);
+		if (n == -INLAY_EAGAIN)
 			return;
-		else if (errno != EINTR)
-			lose(v, inlay_status_from_errno(errno));
+		if (n < 0)
+			lose(v, (int)n);
+		else
+			take_sent(v, (size_t)n);
 	}
 }
 
@@ -166,25 +155,25 @@ static void take_frames(struct inlay_visit *v)
 		if (r == 0 || f.size > v->in_len - v->in_at)
 			return;
 		v->in_at += f.size;
-		(void)inlay_lane_frame(&v->lane, &f, p + INLAY_FRAME_HEADER, p + INLAY_FRAME_HEADER + f.body, NULL, now_ns());
+		(void)inlay_lane_frame(&v->lane, &f, p + INLAY_FRAME_HEADER, p + INLAY_FRAME_HEADER + f.body, NULL, inlay_clock_ns());
 	}
 }
 
 static void receive(struct inlay_visit *v)
 {
-	ssize_t n;
+	int64_t n;
 
 	if (v->in_at) {
 		memmove(v->in, v->in + v->in_at, v->in_len - v->in_at);
 		v->in_len -= v->in_at;
 		v->in_at = 0;
 	}
-	n = recv(v->fd, v->in + v->in_len, IN_SIZE - v->in_len, MSG_DONTWAIT);
+	n = inlay_socket_receive(v->fd, v->in + v->in_len, IN_SIZE - v->in_len);
 	if (n > 0) {
 		v->in_len += (size_t)n;
 		take_frames(v);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		lose(v, n == 0 ? -INLAY_ECONNRESET : inlay_status_from_errno(errno));
+	} else if (n != -INLAY_EAGAIN) {
+		lose(v, (int)n);
 	}
 }
 
@@ -193,14 +182,14 @@ static void receive(struct inlay_visit *v)
 static void close_lost(struct inlay_visit *v)
 {
 	if (v->fd >= 0)
-		close(v->fd);
+		inlay_socket_close(v->fd);
 	v->fd = -1;
 	v->why = v->lost;
 	v->lost = 0;
 	clear_out(v);
 	v->in_at = v->in_len = 0;
-	v->retry_ns = now_ns() + RETRY_NS;
-	inlay_lane_disconnected(&v->lane, now_ns());
+	v->retry_ns = inlay_clock_ns() + RETRY_NS;
+	inlay_lane_disconnected(&v->lane, inlay_clock_ns());
 }
 
 static int connect_now(struct inlay_visit *v, unsigned timeout_ms)
@@ -211,7 +200,7 @@ static int connect_now(struct inlay_visit *v, unsigned timeout_ms)
 	if (fd < 0)
 		return fd;
 	v->fd = fd;
-	inlay_lane_connected(&v->lane, now_ns());
+	inlay_lane_connected(&v->lane, inlay_clock_ns());
 	return 0;
 }
 
@@ -258,25 +247,23 @@ static const struct inlay_lane_ops lane_ops = {
 
 static void wait_for_events(struct inlay_visit *v, uint64_t until_ns)
 {
-	struct pollfd p = {v->fd, (short)(POLLIN | (v->out_at < v->out_count ? POLLOUT : 0)), 0};
-	uint64_t now = now_ns(), ms = until_ns > now ? (until_ns - now + MS - 1) / MS : 0;
+	uint64_t now = inlay_clock_ns(), ms = until_ns > now ? (until_ns - now + MS - 1) / MS : 0;
 
-	/* A negative descriptor is left out: poll() then only waits. */
-	if (poll(&p, 1, until_ns == UINT64_MAX ? -1 : ms > 60000 ? 60000 : (int)ms) <= 0)
-		return;
-	if (p.revents & (POLLIN | POLLHUP | POLLERR))
+	if (until_ns != UINT64_MAX && ms > 60000)
+		ms = 60000;
+	if (inlay_socket_wait(v->fd, v->out_at < v->out_count, until_ns == UINT64_MAX ? UINT_MAX : (unsigned)ms))
 		receive(v);
 }
 
 void inlay_visit_turn(struct inlay_visit *v, unsigned most_ms)
 {
-	uint64_t due = inlay_lane_tick(&v->lane, now_ns());
-	uint64_t most = most_ms == UINT_MAX ? UINT64_MAX : now_ns() + most_ms * MS;
+	uint64_t due = inlay_lane_tick(&v->lane, inlay_clock_ns());
+	uint64_t most = most_ms == UINT_MAX ? UINT64_MAX : inlay_clock_ns() + most_ms * MS;
 
-	if (v->fd < 0 && v->lane.state == INLAY_LANE_DOWN && now_ns() >= v->retry_ns) {
-		v->retry_ns = now_ns() + RETRY_NS;
+	if (v->fd < 0 && v->lane.state == INLAY_LANE_DOWN && inlay_clock_ns() >= v->retry_ns) {
+		v->retry_ns = inlay_clock_ns() + RETRY_NS;
 		(void)connect_now(v, v->timeout_ms < 2000 ? v->timeout_ms : 2000);
-		v->retry_ns += now_ns() - (v->retry_ns - RETRY_NS);
+		v->retry_ns += inlay_clock_ns() - (v->retry_ns - RETRY_NS);
 	}
 	if (v->fd >= 0)
 		flush(v);
@@ -290,7 +277,7 @@ void inlay_visit_turn(struct inlay_visit *v, unsigned most_ms)
 
 void inlay_visit_submit(struct inlay_visit *v, struct inlay_call *c)
 {
-	inlay_lane_submit(&v->lane, c, now_ns());
+	inlay_lane_submit(&v->lane, c, inlay_clock_ns());
 }
 
 /* ---- one call ---- */
@@ -335,26 +322,16 @@ int inlay_visit_call(struct inlay_visit *v, const struct inlay_writer *w, struct
 
 static int take_identity(struct inlay_visit *v)
 {
-	gid_t groups[INLAY_GROUPS_MAX];
-	int count = getgroups((int)INLAY_GROUPS_MAX, groups);
-
-	v->cred.uid = geteuid();
-	v->cred.gid = getegid();
-	v->cred.ngroups = count > 0 ? (uint32_t)count : 0;
-	for (uint32_t i = 0; i < v->cred.ngroups; i++)
-		v->cred.groups[i] = groups[i];
-	if (getrandom(v->client.client.bytes, sizeof(v->client.client.bytes), 0) != (ssize_t)sizeof(v->client.client.bytes))
-		return -INLAY_EIO;
-	if (gethostname(v->client.host, sizeof(v->client.host) - 1) < 0)
-		strcpy(v->client.host, "?");
-	return 0;
+	inlay_self_cred(&v->cred);
+	inlay_self_host(v->client.host, sizeof(v->client.host));
+	return inlay_random(v->client.client.bytes, sizeof(v->client.client.bytes));
 }
 
 static void visit_free(struct inlay_visit *v)
 {
 	inlay_lane_done(&v->lane);
 	if (v->fd >= 0)
-		close(v->fd);
+		inlay_socket_close(v->fd);
 	clear_out(v);
 	free(v->out);
 	free(v->in);
@@ -382,11 +359,11 @@ static const char *advice(int status, bool insecure)
 
 static int visit_greet(struct inlay_visit *v)
 {
-	uint64_t until = now_ns() + v->timeout_ms * MS;
+	uint64_t until = inlay_clock_ns() + v->timeout_ms * MS;
 	int status = connect_now(v, v->timeout_ms);
 
 	while (status == 0 && !v->ever_open) {
-		uint64_t due = inlay_lane_tick(&v->lane, now_ns());
+		uint64_t due = inlay_lane_tick(&v->lane, inlay_clock_ns());
 
 		flush(v);
 		if (!v->lost)
@@ -395,7 +372,7 @@ static int visit_greet(struct inlay_visit *v)
 			status = v->lane.why_dead;
 		else if (v->lost)
 			status = v->lost;
-		else if (!v->ever_open && now_ns() >= until)
+		else if (!v->ever_open && inlay_clock_ns() >= until)
 			status = -INLAY_ETIMEDOUT;
 	}
 	return status;
@@ -408,7 +385,7 @@ int inlay_visit_open(const struct inlay_remote_name *name, bool insecure, unsign
 	char addr[INLAY_ADDR_TEXT];
 	int status;
 
-	if (!v || inlay_lane_init(&v->lane, &v->client, 0, &lane_ops, v, now_ns()) < 0) {
+	if (!v || inlay_lane_init(&v->lane, &v->client, 0, &lane_ops, v, inlay_clock_ns()) < 0) {
 		free(v);
 		snprintf(why, why_len, "%s", inlay_status_text(INLAY_ENOMEM));
 		return -INLAY_ENOMEM;
@@ -436,7 +413,7 @@ int inlay_visit_open(const struct inlay_remote_name *name, bool insecure, unsign
 
 void inlay_visit_close(struct inlay_visit *v)
 {
-	uint64_t until = now_ns() + BYE_NS;
+	uint64_t until = inlay_clock_ns() + BYE_NS;
 	struct inlay_writer w;
 
 	if (!v)
@@ -446,7 +423,7 @@ void inlay_visit_close(struct inlay_visit *v)
 		v->over = false;
 		inlay_visit_submit(v, &v->call);
 		/* Just this connection: with it gone, the lease ends the session. */
-		while (!v->over && !v->lost && v->fd >= 0 && now_ns() < until) {
+		while (!v->over && !v->lost && v->fd >= 0 && inlay_clock_ns() < until) {
 			flush(v);
 			if (!v->lost)
 				wait_for_events(v, until);

@@ -6,18 +6,15 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "net/socket.h"
+#include "os/clock.h"
 #include "os/identity.h"
+#include "os/random.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MS UINT64_C(1000000)
 #define OPEN_TIMEOUT_MS 10000u   /* connecting and HELLO at attach */
@@ -57,23 +54,15 @@ static struct link_lane *of_lane(struct inlay_lane *l)
 	return l->owner;
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
-}
-
 /* ---- sending ---- */
 
 /* At attach, before there are loops: the one HELLO goes out as it is. */
 static void send_early(int fd, const struct inlay_call *c)
 {
-	size_t len = INLAY_FRAME_HEADER + c->body_len;
+	struct inlay_piece piece = {c->head, INLAY_FRAME_HEADER + c->body_len};
 
-	if (send(fd, c->head, len, MSG_NOSIGNAL) != (ssize_t)len)
-		shutdown(fd, SHUT_RDWR); /* the wait for the answer then ends at once */
+	if (inlay_socket_send(fd, &piece, 1) != (int64_t)piece.len)
+		inlay_socket_end(fd); /* the wait for the answer then ends at once */
 }
 
 static void lane_send(struct inlay_lane *l, const struct inlay_call *c)
@@ -107,7 +96,7 @@ static void lane_drop(struct inlay_lane *l, int status)
 	if (ll->conn)
 		inlay_conn_close(ll->conn, status);
 	else if (ll->early_fd >= 0)
-		shutdown(ll->early_fd, SHUT_RDWR);
+		inlay_socket_end(ll->early_fd);
 }
 
 static void lane_opened(struct inlay_lane *l, bool resumed)
@@ -205,7 +194,7 @@ static int adopt(struct link_lane *ll, int fd)
 	int err = inlay_conn_new(ll->loop, fd, &conn_ops, ll, WANTED_KINDS, &ll->conn);
 
 	if (err < 0)
-		close(fd);
+		inlay_socket_close(fd);
 	return err;
 }
 
@@ -281,17 +270,18 @@ void inlay_link_start(struct inlay_link *l)
 static int receive_early(int fd, uint8_t *buf, size_t want, uint64_t deadline_ns)
 {
 	for (size_t have = 0; have < want;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		uint64_t now = clock_ns();
-		ssize_t n;
+		uint64_t now = inlay_clock_ns();
+		int64_t n;
 
-		if (now >= deadline_ns || poll(&p, 1, (int)((deadline_ns - now) / MS) + 1) == 0)
+		if (now >= deadline_ns)
 			return -INLAY_ETIMEDOUT;
-		n = recv(fd, buf + have, want - have, 0);
+		if (!inlay_socket_wait(fd, false, (unsigned)((deadline_ns - now) / MS) + 1))
+			continue;
+		n = inlay_socket_receive(fd, buf + have, want - have);
 		if (n == 0)
 			return -INLAY_ECONNRESET;
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return inlay_status_from_errno(errno);
+		if (n < 0 && n != -INLAY_EAGAIN)
+			return (int)n;
 		have += n > 0 ? (size_t)n : 0;
 	}
 	return 0;
@@ -299,13 +289,13 @@ static int receive_early(int fd, uint8_t *buf, size_t want, uint64_t deadline_ns
 
 static int shake_hands(struct link_lane *ll)
 {
-	uint64_t deadline = clock_ns() + OPEN_TIMEOUT_MS * MS;
+	uint64_t deadline = inlay_clock_ns() + OPEN_TIMEOUT_MS * MS;
 	uint8_t *buf = malloc(INLAY_FRAME_HEADER + INLAY_BODY_MAX);
 	struct inlay_frame f;
 	int err = buf ? 0 : -INLAY_ENOMEM;
 
 	if (err == 0) {
-		inlay_lane_connected(&ll->lane, clock_ns());
+		inlay_lane_connected(&ll->lane, inlay_clock_ns());
 		err = receive_early(ll->early_fd, buf, INLAY_FRAME_HEADER, deadline);
 	}
 	if (err == 0)
@@ -314,7 +304,7 @@ static int shake_hands(struct link_lane *ll)
 	if (err == 0)
 		err = receive_early(ll->early_fd, buf + INLAY_FRAME_HEADER, f.body, deadline);
 	if (err == 0)
-		err = inlay_lane_frame(&ll->lane, &f, buf + INLAY_FRAME_HEADER, NULL, NULL, clock_ns());
+		err = inlay_lane_frame(&ll->lane, &f, buf + INLAY_FRAME_HEADER, NULL, NULL, inlay_clock_ns());
 	if (err == 0 && ll->lane.state != INLAY_LANE_OPEN)
 		err = ll->lane.state == INLAY_LANE_DEAD ? ll->lane.why_dead : -INLAY_EPROTO;
 	free(buf);
@@ -387,7 +377,7 @@ static int init_lane(struct inlay_link *l, unsigned i)
 	ll->backoff_ms = BACKOFF_FIRST_MS;
 	inlay_timer_init(&ll->tick, tick);
 	inlay_timer_init(&ll->retry, retry);
-	return inlay_lane_init(&ll->lane, &l->client, i, &lane_ops, ll, clock_ns());
+	return inlay_lane_init(&ll->lane, &l->client, i, &lane_ops, ll, inlay_clock_ns());
 }
 
 int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret)
@@ -407,7 +397,7 @@ int inlay_link_open(const struct inlay_link_config *config, char *why, size_t wh
 	l->client.timeout_ns = config->timeout_ms * MS;
 	snprintf(l->client.export_name, sizeof l->client.export_name, "%s", config->export_name);
 	snprintf(l->client.host, sizeof l->client.host, "%s", config->host);
-	if (getrandom(&l->client.client, sizeof l->client.client, 0) != sizeof l->client.client)
+	if (inlay_random(&l->client.client, sizeof l->client.client) < 0)
 		goto fail;
 	l->lane = calloc(lanes, sizeof *l->lane);
 	if (!l->lane)
@@ -439,7 +429,7 @@ static void say_bye(struct link_lane *ll)
 
 	l->bye = (struct inlay_call){.type = INLAY_BYE, .head = l->bye_head, .done = bye_done};
 	inlay_list_init(&l->bye.link);
-	inlay_lane_submit(&ll->lane, &l->bye, clock_ns());
+	inlay_lane_submit(&ll->lane, &l->bye, inlay_clock_ns());
 	if (ll->conn)
 		inlay_conn_flush(ll->conn);
 }
@@ -482,7 +472,7 @@ void inlay_link_free(struct inlay_link *l)
 			inlay_conn_unref(conn);
 		}
 		if (ll->early_fd >= 0)
-			close(ll->early_fd);
+			inlay_socket_close(ll->early_fd);
 	}
 	pthread_mutex_destroy(&l->hello_lock);
 	free(l->lane);

@@ -192,7 +192,7 @@ static void input_settle(struct inlay_conn *c)
 {
 	uint32_t len = c->in ? c->in_tail - c->in_head : 0;
 
-	if (!c->in || len > STUB_MAX || !inlay_conn_may_read(c))
+	if (!c->in || len > STUB_MAX || !inlay_conn_may_read(c) || inlay_conn_host_keeps_input())
 		return;
 	if (len) {
 		c->stub = malloc(len);

@@ -54,6 +54,8 @@ void inlay_conn_host_want(struct inlay_conn *c);
 void inlay_conn_host_rest(struct inlay_conn *c);
 /* Takes what has come, by inlay_conn_received. False as there. */
 bool inlay_conn_host_receive(struct inlay_conn *c);
+/* The input's chunk stays where it is, even for few bytes: the host receives into it. */
+bool inlay_conn_host_keeps_input(void);
 /* Before a callback in which the loop may be lost: has what is needed come again. */
 void inlay_conn_host_before_callback(struct inlay_conn *c);
 

@@ -62,10 +62,10 @@ static bool is_self(int fd)
 	struct sockaddr_storage own, peer;
 	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
 
-	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 || own.ss_family == AF_UNIX)
+	if (getsockname(inlay_host_handle(fd), (struct sockaddr *)&own, &own_len) < 0 ||
+	    getpeername(inlay_host_handle(fd), (struct sockaddr *)&peer, &peer_len) < 0 || own.ss_family == AF_UNIX)
 		return false;
-	return own_len == peer_len && memcmp(&own, &peer, own_len) == 0;
+	return own_len == peer_len && memcmp(&own, &peer, (size_t)own_len) == 0;
 }
 
 /* 0, or a status once the connection is refused or the time over. */

@@ -10,10 +10,21 @@
 #ifdef _WIN32
 #include <winsock2.h>
 #include <ws2tcpip.h>
+
+/* Sockets are kernel handles: 32 bits say all of them, so that they are numbers as elsewhere. */
+static inline SOCKET inlay_host_handle(int fd)
+{
+	return (SOCKET)fd;
+}
 #else
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+
+static inline int inlay_host_handle(int fd)
+{
+	return fd;
+}
 #endif
 
 /* Before any other call of this room: 0 or a status. */

@@ -77,6 +77,11 @@ bool inlay_conn_host_receive(struct inlay_conn *c)
 	return true;
 }
 
+bool inlay_conn_host_keeps_input(void)
+{
+	return false;
+}
+
 void inlay_conn_host_before_callback(struct inlay_conn *c)
 {
 	(void)c; /* epoll is level-triggered: it tells the new owner again */
