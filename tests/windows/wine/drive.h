@@ -83,6 +83,7 @@ struct drive_health {
 	uint64_t callbacks, pended, contexts, names, under_way;
 	uint64_t reads, writes, paging_reads, paging_writes;
 	uint64_t patched; /* imports of filters that were replaced */
+	uint64_t pool;    /* allocations of filters */
 };
 
 _Static_assert(sizeof(struct drive_call) == 72, "fixed");

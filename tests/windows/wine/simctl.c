@@ -93,9 +93,9 @@ static int health(HANDLE drive)
 		h->violations, h->filters, (unsigned long long)h->handles - 1, (unsigned long long)h->callbacks,
 		(unsigned long long)h->pended, (unsigned long long)h->contexts, (unsigned long long)h->names,
 		(unsigned long long)h->under_way);
-	printf("reads %llu\nwrites %llu\npaging_reads %llu\npaging_writes %llu\npatched %llu\n", (unsigned long long)h->reads,
+	printf("reads %llu\nwrites %llu\npaging_reads %llu\npaging_writes %llu\npatched %llu\npool %llu\n", (unsigned long long)h->reads,
 		(unsigned long long)h->writes, (unsigned long long)h->paging_reads, (unsigned long long)h->paging_writes,
-		(unsigned long long)h->patched);
+		(unsigned long long)h->patched, (unsigned long long)h->pool);
 	printf("%.*s", (int)(got - sizeof(*h)), room + sizeof(*h));
 	return h->violations != 0;
 }

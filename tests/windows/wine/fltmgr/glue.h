@@ -7,7 +7,7 @@
 
 #include <ntifs.h>
 
-#include "drive.h"
+#include "../drive.h"
 #include "sim.h"
 
 /* One bare handle of the drive: its FILE_OBJECT's FsContext. Freed with its last reference: the handle's and each job's. */
@@ -58,6 +58,11 @@ void glue_io_done(struct sim_io *io);
 NTSTATUS glue_patch_start(PDRIVER_OBJECT driver);
 void glue_patch_stop(void);
 ULONG glue_patched(void);
+
+/* poly.c, host.c: allocations of filters now; objects of the simulation or of Wine. */
+ULONG glue_pool(void);
+LONG_PTR glue_object_ref(void *object);
+LONG_PTR glue_object_unref(void *object);
 
 #define GLUE_TAG 0x65756c47u /* "Glue" */
 

@@ -329,6 +329,7 @@ static void health(struct job *job)
 	out->paging_reads = counts.paging_reads;
 	out->paging_writes = counts.paging_writes;
 	out->patched = glue_patched();
+	out->pool = glue_pool();
 	for (ULONG i = 0; i < out->violations && i < 64; i++) {
 		const char *text = sim_violation(i);
 

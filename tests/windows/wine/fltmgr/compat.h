@@ -1,0 +1,17 @@
+/*
+ * Included before everything in the simulation's files when they are built for Wine: header functions of the kernel that read
+ * processor state a driver host does not have.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_COMPAT_H
+#define INLAY_COMPAT_H
+
+#include <ntifs.h>
+
+PKTHREAD glue_thread(void);   /* host.c */
+KIRQL sim_host_irql(void);
+
+#define KeGetCurrentThread glue_thread
+#define KeGetCurrentIrql sim_host_irql
+
+#endif

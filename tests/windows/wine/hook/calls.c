@@ -1,0 +1,64 @@
+/*
+ * Calls of the hook library to the simulated drive.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "hook.h"
+
+void hook_call_fill(struct drive_call *call, ULONG kind)
+{
+	memset(call, 0, sizeof(*call));
+	call->kind = kind;
+	call->process = GetCurrentProcessId();
+}
+
+/* An event of this call's own: a handle's own state is the program's to wait for, and its completion port hears of nothing. */
+static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, void *out, ULONG out_length, IO_STATUS_BLOCK *io)
+{
+	HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
+	NTSTATUS status;
+
+	if (!event)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	status = NtDeviceIoControlFile(handle, event, NULL, NULL, io, code, in, in_length, out, out_length);
+	if (status == STATUS_PENDING) {
+		NtWaitForSingleObject(event, FALSE, NULL);
+		status = io->Status;
+	}
+	real.NtClose(event);
+	return status;
+}
+
+NTSTATUS hook_call(HANDLE handle, struct drive_call *call, const void *data, const void *extra, void *answer, ULONG room,
+	IO_STATUS_BLOCK *io)
+{
+	ULONG where = (ULONG)((sizeof(*call) + call->length + 7) & ~(SIZE_T)7);
+	ULONG in_length = call->extra ? where + call->extra : (ULONG)sizeof(*call) + call->length;
+	UCHAR *in = malloc(where + call->extra), *out = malloc(sizeof(struct drive_reply) + room);
+	struct drive_reply reply;
+	IO_STATUS_BLOCK control_io = { 0 };
+	NTSTATUS status = STATUS_NO_MEMORY;
+
+	if (!in || !out)
+		goto free_both;
+	call->answer = room;
+	memcpy(in, call, sizeof(*call));
+	if (call->length)
+		memcpy(in + sizeof(*call), data, call->length);
+	if (call->extra)
+		memcpy(in + where, extra, call->extra);
+	status = control(handle, DRIVE_CALL, in, in_length, out, (ULONG)sizeof(reply) + room, &control_io);
+	if (NT_SUCCESS(status) && control_io.Information >= sizeof(reply)) {
+		memcpy(&reply, out, sizeof(reply));
+		status = (NTSTATUS)reply.status;
+		io->Status = status;
+		io->Information = reply.information;
+		if (answer)
+			memcpy(answer, out + sizeof(reply), control_io.Information - sizeof(reply));
+	} else if (NT_SUCCESS(status)) {
+		status = STATUS_INVALID_HANDLE;
+	}
+free_both:
+	free(in);
+	free(out);
+	return status;
+}
