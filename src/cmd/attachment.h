@@ -29,6 +29,9 @@ struct inlay_attachment_config {
 	bool server_rules;               /* take the server's suggestions after the own rules */
 	unsigned timeout_ms;             /* how long a request waits for a lost server; 0 = for ever */
 	unsigned connections;            /* lanes and event loops; 0 = one per core, at most 4 */
+	/* Windows: */
+	uint32_t uid, gid;               /* who all programs are on the server */
+	bool server_permissions;         /* placeholders show the server's owners and modes, not what the directory hands down */
 };
 
 /*
@@ -41,10 +44,13 @@ int inlay_attachment_open(const struct inlay_attachment_config *config, char *wh
 /* Starts loops and threads. 0 or a status. */
 int inlay_attachment_start(struct inlay_attachment *a);
 /*
- * Readable (poll) once the file system has been unmounted, by whomever, or the attachment can't go on. After that,
- * inlay_attachment_close().
+ * Linux: readable (poll) once the file system has been unmounted, by whomever; Windows: an event handle, set once it has been
+ * detached; or, on either, the attachment can't go on. After that, inlay_attachment_close().
  */
 int inlay_attachment_over_fd(const struct inlay_attachment *a);
+void *inlay_attachment_over_event(const struct inlay_attachment *a);
+/* Windows: the directory as it was found, a full path. */
+const char *inlay_attachment_dir(const struct inlay_attachment *a);
 /* Unmounts if still mounted (lazily), says BYE to the server, stops the threads, frees everything. */
 void inlay_attachment_close(struct inlay_attachment *a);
 
@@ -77,6 +83,7 @@ struct inlay_attachment_status {
 	bool passthrough;        /* local files go through the kernel alone */
 	char transport[32];      /* "/dev/fuse" or "io_uring" */
 	char passthrough_why[128]; /* why not, else "" */
+	char progress[128];      /* what a detach under way is doing, else "" */
 	uint64_t nodes, files;   /* known, open */
 	unsigned ops;            /* entries of op */
 	struct inlay_op_stat *op; /* those with count > 0; the caller frees it */

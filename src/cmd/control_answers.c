@@ -57,6 +57,8 @@ static void put_status(struct inlay_json *j, const struct inlay_attachment_statu
 	inlay_json_string(j, "transport", s->transport);
 	inlay_json_number(j, "nodes", s->nodes);
 	inlay_json_number(j, "files", s->files);
+	if (*s->progress)
+		inlay_json_string(j, "progress", s->progress);
 	inlay_json_array(j, "operations");
 	for (unsigned i = 0; i < s->ops; i++) {
 		inlay_json_object(j, NULL);

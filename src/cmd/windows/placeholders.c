@@ -65,7 +65,9 @@ static int inspect(void *arg, const char *path, struct inlay_placeholder *ret)
 	if (nt >= 0) {
 		nt = inlay_ntfile_attr(file, &it.attr);
 		if (nt >= 0) {
-			look_for_mark(p, file, &it);
+			it.state = INLAY_PLACEHOLDER_LOCAL;
+			if (*path) /* the filter directory's own mark makes it no placeholder */
+				look_for_mark(p, file, &it);
 			if (inlay_ntfile_name(file, it.name, sizeof(it.name)) < 0)
 				snprintf(it.name, sizeof(it.name), "%s", slash ? slash + 1 : path);
 		}
@@ -216,6 +218,8 @@ static int put(void *arg, const char *path, const struct inlay_placeholder_want 
 	const struct inlay_placeholders *p = arg;
 	NTSTATUS nt = NT_OBJECT_NAME_COLLISION;
 
+	if (!*path)
+		return -INLAY_EEXIST;
 	for (int i = 0; i < ATTEMPTS; i++) {
 		HANDLE file;
 		int status;
@@ -410,7 +414,7 @@ static int remove_placeholder(void *arg, const char *path)
 	const struct inlay_placeholders *p = arg;
 	struct inlay_placeholder it = {0};
 	HANDLE file;
-	NTSTATUS nt = inlay_ntfile_open(p->root, path, INLAY_NTFILE_LOOK, &file);
+	NTSTATUS nt = *path ? inlay_ntfile_open(p->root, path, INLAY_NTFILE_LOOK, &file) : NT_OBJECT_NAME_COLLISION;
 	int status = 0;
 
 	if (nt == NT_OBJECT_NAME_NOT_FOUND || nt == NT_NO_SUCH_FILE)
