@@ -1,0 +1,17 @@
+/*
+ * The control device of ring/control.h.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_DRIVER_CONTROL_H
+#define INLAY_DRIVER_CONTROL_H
+
+#include "fltkernel.h"
+
+/* filter: to attach to volumes with; must stay until inlay_control_stop. IRQL: PASSIVE_LEVEL. */
+NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER filter);
+/* No new handles, and nothing new through those that are open. IRQL: PASSIVE_LEVEL. */
+void inlay_control_stop(void);
+/* The device goes as soon as no handle is open. IRQL: PASSIVE_LEVEL. */
+void inlay_control_delete(void);
+
+#endif
