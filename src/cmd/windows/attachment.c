@@ -47,7 +47,7 @@ struct inlay_attachment {
 	uint64_t start_ms;
 	bool running;                   /* the crew */
 	pthread_mutex_t lock;           /* guards down to detached: one detaches at a time */
-	bool added;                     /* the driver knows the directory */
+	bool added, was_added;          /* the driver knows the directory; has ever known it */
 	bool detached;
 	struct inlay_clearing clearing; /* of the attempt under way */
 };
@@ -248,7 +248,7 @@ int inlay_attachment_start(struct inlay_attachment *a)
 	a->begin.done = begin;
 	inlay_loop_post(home, &a->begin);
 	status = inlay_driver_add(&a->driver, DIRECTORY, a->directory.volume, a->directory.path);
-	a->added = status == 0;
+	a->added = a->was_added = status == 0;
 	return status;
 }
 
@@ -349,7 +349,10 @@ static void detach_by_force(struct inlay_attachment *a)
 	if (a->added)
 		(void)inlay_driver_remove(&a->driver, DIRECTORY);
 	a->added = false;
-	if (clear(a) < 0)
+	/* Never served: nothing was made, and what lies there may be that of the attachment around it. */
+	if (!a->was_added)
+		(void)inlay_placeholders_set_root_mark(&a->placeholders, false);
+	else if (clear(a) < 0)
 		inlay_warning("%s: %llu placeholders are left, the first is %s: \"inlay detach --force\" again when no program holds them",
 			a->directory.name, (unsigned long long)(a->clearing.busy ? a->clearing.busy : 1), a->clearing.where);
 }
