@@ -223,7 +223,7 @@ static bool all_hidden(struct inlay_op *op, const struct inlay_reply *r, uint64_
 	if (!r->data_len || !inlay_judge_has_rules(op->redirect->judge))
 		return false;
 	while (data.p < data.end) {
-		if (inlay_get_dirent(&data, &d, 0) < 0 || !inlay_op_is_hidden(op, op->file->node, &d, op->side))
+		if (inlay_get_dirent(&data, &d, op->in.io.flags) < 0 || !inlay_op_is_hidden(op, op->file->node, &d, op->side))
 			return false;
 		*ret_last = d.cookie;
 	}
@@ -248,7 +248,7 @@ static void send_readdir(struct inlay_op *op, sender *send)
 {
 	struct inlay_writer w = inlay_op_begin(op, INLAY_READDIR);
 	struct inlay_readdir_req req = {.handle = op->file->handle, .cookie = op->in.io.off,
-	                                .max = (uint32_t)op->in.io.len};
+	                                .max = (uint32_t)op->in.io.len, .flags = op->in.io.flags};
 
 	inlay_put_readdir_req(&w, &req);
 	send(op, &w, op->file->side, readdir_answered);

@@ -384,10 +384,12 @@ void inlay_op_ensure_dir(struct inlay_op *op, struct inlay_node *dir, enum inlay
 
 /* ---- errands of our own; later, as whoever sends one goes on with its own business and needs its loop for that ---- */
 
+#define FORGET_ENTRY 48u
+
 struct errand {
 	struct inlay_call call;
 	uint8_t room[INLAY_FRAME_HEADER + 64];
-	uint8_t data[INLAY_SIDES * 48]; /* FORGET's entries */
+	uint8_t data[]; /* FORGET's entries */
 };
 
 static void errand_done(struct inlay_call *c, const struct inlay_reply *r)
@@ -396,9 +398,9 @@ static void errand_done(struct inlay_call *c, const struct inlay_reply *r)
 	free(inlay_container(c, struct errand, call));
 }
 
-static struct errand *errand_new(void)
+static struct errand *errand_new(uint32_t entries)
 {
-	struct errand *e = calloc(1, sizeof *e);
+	struct errand *e = calloc(1, sizeof *e + (size_t)entries * FORGET_ENTRY);
 
 	if (e) {
 		inlay_list_init(&e->call.link);
@@ -409,7 +411,7 @@ static struct errand *errand_new(void)
 
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle)
 {
-	struct errand *e = errand_new();
+	struct errand *e = errand_new(0);
 	struct inlay_writer w;
 
 	if (!e)
@@ -425,7 +427,7 @@ void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum i
 void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
                                 const struct inlay_lock_cancel_req *req)
 {
-	struct errand *e = errand_new();
+	struct errand *e = errand_new(0);
 	struct inlay_writer w;
 
 	if (!e)
@@ -438,25 +440,57 @@ void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum in
 		submit_later(r, lane, side, &e->call);
 }
 
-static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *id,
-                        uint64_t pins)
+/* The entries are in e->data. */
+static void send_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct errand *e, uint32_t count)
 {
-	struct errand *e = errand_new();
-	struct inlay_writer w, d;
+	struct inlay_writer w;
 
-	if (!e)
-		return;
-	d = inlay_writer(e->data, sizeof e->data);
-	memcpy(inlay_write_bytes(&d, sizeof id->bytes), id->bytes, sizeof id->bytes);
-	inlay_write64(&d, pins);
 	e->call.data = e->data;
-	e->call.data_len = (uint32_t)inlay_writer_len(&d);
+	e->call.data_len = count * FORGET_ENTRY;
 	w = inlay_call_begin(&e->call, INLAY_FORGET, e->room, sizeof e->room);
-	inlay_put_forget_req(&w, &(struct inlay_forget_req){.count = 1});
+	inlay_put_forget_req(&w, &(struct inlay_forget_req){.count = count});
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
 		submit_later(r, lane, side, &e->call);
+}
+
+static void put_forget(struct errand *e, uint32_t i, const struct inlay_node_id *id, uint64_t pins)
+{
+	uint8_t *p = e->data + (size_t)i * FORGET_ENTRY;
+
+	memcpy(p, id->bytes, sizeof id->bytes);
+	inlay_store64(p + sizeof id->bytes, pins);
+}
+
+static void tell_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *id,
+                        uint64_t pins)
+{
+	struct errand *e = errand_new(1);
+
+	if (!e)
+		return;
+	put_forget(e, 0, id, pins);
+	send_forget(r, lane, side, e, 1);
+}
+
+#define UNPIN_MOST 4096u /* entries of one message */
+
+void inlay_redirect_unpin(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *ids, uint32_t count)
+{
+	if (!r->port[side]->wants_forget)
+		return;
+	for (uint32_t at = 0, some; at < count; at += some) {
+		struct errand *e;
+
+		some = count - at < UNPIN_MOST ? count - at : UNPIN_MOST;
+		e = errand_new(some);
+		if (!e)
+			return;
+		for (uint32_t i = 0; i < some; i++)
+			put_forget(e, i, &ids[at + i], 1);
+		send_forget(r, lane, side, e, some);
+	}
 }
 
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id)

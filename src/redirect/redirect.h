@@ -202,7 +202,10 @@ void inlay_op_fallocate(struct inlay_op *op);
 void inlay_op_seek(struct inlay_op *op);
 /* file -> file2, in.io; out.off = bytes copied. */
 void inlay_op_copy(struct inlay_op *op);
-/* file (a directory), in.io off = cookie, len = bytes; reply->data = struct inlay_dirent payload. */
+/*
+ * file (a directory), in.io off = cookie, len = bytes, flags = enum inlay_readdir_flags (0 for one that is merged); reply->data = struct
+ * inlay_dirent payload. With attributes, each entry's node is to be given back: inlay_redirect_unpin.
+ */
 void inlay_op_readdir(struct inlay_op *op);
 /*
  * During the finish of a readdir, for each entry of reply->data: false when the judge hides it. Fits its inode number. A
@@ -236,6 +239,9 @@ void inlay_redirect_stop_waiting(struct inlay_redirect *r);
 
 /* The kernel forgets lookups of a node; sides that pin are told. lane: the calling thread's. */
 void inlay_redirect_forget(struct inlay_redirect *r, unsigned lane, uint64_t number, uint64_t count);
+
+/* Replies named these nodes, once each, and nobody keeps them. lane: the calling thread's. */
+void inlay_redirect_unpin(struct inlay_redirect *r, unsigned lane, enum inlay_side side, const struct inlay_node_id *ids, uint32_t count);
 
 /* A reference to the open file of that number, or NULL. */
 struct inlay_file *inlay_file_get(struct inlay_redirect *r, uint64_t number);
