@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "net/socket.h"
 #include "os/clock.h"
-#include "os/identity.h"
 #include "os/random.h"
 
 #include <pthread.h>
@@ -204,10 +203,7 @@ static void connect_work(struct inlay_task *t)
 	const struct inlay_link_config *config = &ll->link->config;
 	bool loopback;
 
-	/* The host tells the server whose socket it is: ours, not that of the caller for whom this thread worked last. */
-	ll->connected_fd = inlay_identity_enter(NULL);
-	if (ll->connected_fd == 0)
-		ll->connected_fd = inlay_addr_connect(&config->addr, CONNECT_TIMEOUT_MS, config->insecure, &loopback);
+	ll->connected_fd = inlay_addr_connect(&config->addr, CONNECT_TIMEOUT_MS, config->insecure, &loopback);
 }
 
 static void connect_done(struct inlay_task *t)

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "net/uring.h"
 #include "os/clock.h"
+#include "os/identity.h"
 #include "os/thread.h"
 
 #include <assert.h>
@@ -160,6 +161,9 @@ static void *worker_main(void *arg)
 	struct job job;
 
 	pthread_setname_np(pthread_self(), "inlay-crew");
+	/* The thread that made this one may have been acting as a user. */
+	if (inlay_identity_enter(NULL) < 0)
+		abort();
 	pthread_mutex_lock(&c->lock);
 	while (job_wait(c, &job))
 		job_do(c, &job);

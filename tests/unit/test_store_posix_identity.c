@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sys/fsuid.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -43,6 +44,57 @@ static void switches_one_thread(void **state)
 	assert_int_equal(inlay_identity_enter(&cred_root), 0);
 	assert_int_equal(inlay_identity_enter(NULL), 0);
 	assert_int_equal(access("/proc/1/environ", R_OK), 0);
+}
+
+struct newcomer {
+	const struct inlay_cred *as; /* what it becomes */
+	uid_t uid;                   /* what it then is, by the host's word */
+	int ngroups;
+	gid_t groups[INLAY_GROUPS_MAX];
+	bool reads_all;
+};
+
+static void *newcomer_main(void *arg)
+{
+	struct newcomer *n = arg;
+	int fd;
+
+	if (inlay_identity_enter(n->as) < 0)
+		return NULL;
+	n->uid = thread_fsuid();
+	n->ngroups = (int)syscall(SYS_getgroups, (size_t)INLAY_GROUPS_MAX, n->groups);
+	fd = open("/etc/shadow", O_RDONLY | O_CLOEXEC); /* access(2) would look at the real user */
+	n->reads_all = fd >= 0;
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* A thread begins as what the one was that started it: it must not take that for the process. */
+static void new_threads_know_what_they_are(void **state)
+{
+	struct inlay_cred plain = {1002, 1002, 0, {0}}; /* in the very groups that the process is in */
+	struct newcomer itself = {.uid = 77, .ngroups = -1}, user = {.as = &plain, .uid = 77, .ngroups = -1};
+	struct newcomer *each[] = {&itself, &user};
+	gid_t own[INLAY_GROUPS_MAX];
+	pthread_t thread;
+
+	(void)state;
+	NEEDS_ROOT();
+	plain.ngroups = (uint32_t)getgroups(INLAY_GROUPS_MAX, own);
+	memcpy(plain.groups, own, plain.ngroups * sizeof(own[0]));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(inlay_identity_enter(&cred_alice), 0);
+		assert_int_equal(pthread_create(&thread, NULL, newcomer_main, each[i]), 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(inlay_identity_enter(NULL), 0);
+		assert_int_equal(each[i]->ngroups, plain.ngroups);
+		assert_memory_equal(each[i]->groups, own, plain.ngroups * sizeof(own[0]));
+	}
+	assert_int_equal(itself.uid, 0);
+	assert_true(itself.reads_all);
+	assert_int_equal(user.uid, 1002);
+	assert_false(user.reads_all);
 }
 
 static void owns_what_it_makes(void **state)
@@ -358,7 +410,7 @@ static void linking_others_files_is_the_hosts_choice(void **state)
 	file_close(file);
 }
 
-RUN_TESTS(STORE_TEST(switches_one_thread), STORE_TEST(owns_what_it_makes), STORE_TEST(searching_needs_permission),
+RUN_TESTS(STORE_TEST(switches_one_thread), STORE_TEST(new_threads_know_what_they_are), STORE_TEST(owns_what_it_makes), STORE_TEST(searching_needs_permission),
 	STORE_TEST(executing_needs_no_reading), STORE_TEST(changing_attributes_needs_the_owner),
 	STORE_TEST(set_id_bits_are_dropped), STORE_TEST(devices_are_roots), STORE_TEST(privileged_attributes_are_roots),
 	STORE_TEST(access_lists), STORE_TEST(linking_others_files_is_the_hosts_choice))

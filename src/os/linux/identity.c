@@ -2,7 +2,7 @@
  * Acting as another user, one thread at a time. setfsuid(2) alone leaves CAP_SYS_ADMIN, CAP_SYS_RESOURCE and others in
  * force, which would let anyone set trusted.* attributes and pass quotas: for a user other than root the thread's
  * effective capabilities are taken away as well, so that every decision is the kernel's. A thread started by one
- * that acts as another user inherits that without knowing: start threads as the process itself.
+ * that acts as another user begins as that user: so each asks the host at its first call who it is.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "os/identity.h"
@@ -31,7 +31,7 @@ static struct {
 
 /* What this thread is, as the host knows it. */
 static __thread struct {
-	bool known;    /* false: the thread made no call yet, and is the process itself */
+	bool known;    /* false: the thread made no call yet, and is what the one was that started it */
 	bool switched; /* not the process itself, even if the numbers are the same */
 	bool limited;  /* effective capabilities: only those to switch back */
 	uint32_t uid, gid, ngroups;
@@ -145,12 +145,23 @@ static void become_process(void)
 	current.switched = false;
 }
 
+/* Asked of the host: whoever started this thread may have acted as a user then. */
 static void current_init(void)
 {
-	current.uid = process.uid;
-	current.gid = process.gid;
-	current.ngroups = process.ngroups;
-	memcpy(current.groups, process.groups, process.ngroups * sizeof(process.groups[0]));
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[CAP_WORDS] = {{0}};
+	long count = syscall(SYS_getgroups, (size_t)INLAY_GROUPS_MAX, current.groups);
+
+	/* What can't be told would be taken for the process's. */
+	if (count < 0 || syscall(SYS_capget, &head, caps))
+		abort();
+	current.uid = (uint32_t)setfsuid((uid_t)-1);
+	current.gid = (uint32_t)setfsgid((gid_t)-1);
+	current.ngroups = (uint32_t)count;
+	for (unsigned i = 0; i < CAP_WORDS; i++)
+		current.limited |= caps[i].effective != process.caps[i].effective;
+	current.switched = current.limited || current.uid != process.uid || current.gid != process.gid ||
+		!groups_are(process.ngroups, process.groups);
 	current.known = true;
 }
 
@@ -158,6 +169,8 @@ int inlay_identity_enter(const struct inlay_cred *cred)
 {
 	if (!inlay_identity_can_switch())
 		return 0;
+	if (!current.known)
+		current_init();
 	if (!cred) {
 		if (current.switched)
 			become_process();
@@ -165,8 +178,6 @@ int inlay_identity_enter(const struct inlay_cred *cred)
 	}
 	if (cred->ngroups > INLAY_GROUPS_MAX)
 		return -INLAY_EPERM;
-	if (!current.known)
-		current_init();
 	if (current.switched && current.uid == cred->uid && current.gid == cred->gid &&
 		groups_are(cred->ngroups, cred->groups))
 		return 0;

@@ -4,7 +4,10 @@
  */
 #include "store/posix/posix.h"
 
+#include "os/identity.h"
+
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* Under the reaper's lock: waits for a tick, or without limit when nothing is idle. */
@@ -38,6 +41,9 @@ static void *reaper_run(void *arg)
 	struct posix_store *s = arg;
 	struct posix_reaper *r = &s->reaper;
 
+	/* The thread that made this one may have been acting as a user. */
+	if (inlay_identity_enter(NULL) < 0)
+		abort();
 	pthread_mutex_lock(&r->lock);
 	while (!r->stop) {
 		reaper_wait(s);
