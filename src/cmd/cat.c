@@ -8,9 +8,9 @@
 #include "cmd/remote.h"
 #include "cmd/say.h"
 #include "cmd/transfer.h"
+#include "os/files.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdio.h>
 
 struct cat_options {
 	bool insecure;
@@ -46,14 +46,14 @@ static int print(struct inlay_visit *v, const struct inlay_place *p, bool *ret_h
 	*ret_here = false;
 	if (status < 0)
 		return status;
-	if (S_ISDIR(f.attr.mode))
+	if (inlay_attr_type(&f.attr) == INLAY_MODE_DIR)
 		return -INLAY_EISDIR;
 	status = inlay_remote_open(v, &f.node, INLAY_O_RDONLY, &handle, &attr);
 	if (status < 0)
 		return status;
 	inlay_progress_begin(&progress, inlay_place_base(p), attr.size);
-	progress.on = progress.on && !isatty(STDOUT_FILENO);
-	status = inlay_transfer_get(v, handle, &attr, STDOUT_FILENO, false, &progress, ret_here);
+	progress.on = progress.on && !inlay_fd_is_terminal(fileno(stdout));
+	status = inlay_transfer_get(v, handle, &attr, fileno(stdout), false, &progress, ret_here);
 	inlay_progress_end(&progress);
 	(void)inlay_remote_close(v, handle);
 	return status;

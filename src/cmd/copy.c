@@ -6,16 +6,12 @@
 
 #include "base/status.h"
 #include "cmd/commands.h"
+#include "cmd/here.h"
 #include "cmd/place.h"
 #include "cmd/say.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct copy_options {
 	bool preserve, recursive, insecure;
@@ -55,14 +51,28 @@ static const char *name_in_dir(const struct inlay_place *from)
 	return !*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0 ? NULL : base;
 }
 
-/* Without the slashes at the end; "/" stays. Allocated. */
+static bool is_separator(char c)
+{
+#ifdef _WIN32
+	return c == '/' || c == '\\';
+#else
+	return c == '/';
+#endif
+}
+
+/* Without the slashes at the end; "/" stays (and "C:/"). Allocated. */
 static char *trimmed(const char *text)
 {
 	size_t len = strlen(text);
 
-	while (len > 1 && text[len - 1] == '/')
+	while (len > 1 && is_separator(text[len - 1]) && text[len - 2] != ':')
 		len--;
 	return strndup(text, len);
+}
+
+static bool is_dir(const struct inlay_file_info *info)
+{
+	return (info->mode & INLAY_MODE_TYPE) == INLAY_MODE_DIR;
 }
 
 /* ---- from the server ---- */
@@ -70,24 +80,28 @@ static char *trimmed(const char *text)
 static bool get_to(struct inlay_copy *c, const struct inlay_place *from, const struct inlay_remote_file *file, const char *to)
 {
 	const char *base = name_in_dir(from);
-	struct stat st;
+	char name[INLAY_HERE_NAME_MAX + 1];
+	struct inlay_file_info info;
+	struct inlay_dir *dir;
 	bool good;
-	int dir;
+	int status;
 
-	if (stat(to, &st) < 0 || !S_ISDIR(st.st_mode) || !base)
-		return inlay_copy_get(c, file, from->text, AT_FDCWD, to);
-	dir = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0) {
-		inlay_say("can't enter the directory: %s: %s", to, strerror(errno));
+	if (inlay_file_info(NULL, to, true, &info) < 0 || !is_dir(&info) || !base)
+		return inlay_copy_get(c, file, from->text, NULL, to);
+	status = inlay_name_here(base, name);
+	if (status == 0)
+		status = inlay_dir_open(NULL, to, true, &dir);
+	if (status < 0) {
+		inlay_say("can't enter the directory: %s: %s", to, inlay_status_text(status));
 		return false;
 	}
-	if (fstatat(dir, base, &st, 0) == 0 && S_ISDIR(st.st_mode) && !S_ISDIR(file->attr.mode)) {
-		inlay_say("is a directory: %s/%s: a file can't take its place", to, base);
+	if (inlay_file_info(dir, name, true, &info) == 0 && is_dir(&info) && inlay_attr_type(&file->attr) != INLAY_MODE_DIR) {
+		inlay_say("is a directory: %s/%s: a file can't take its place", to, name);
 		good = false;
 	} else {
-		good = inlay_copy_get(c, file, from->text, dir, base);
+		good = inlay_copy_get(c, file, from->text, dir, name);
 	}
-	close(dir);
+	inlay_dir_close(dir);
 	return good;
 }
 
@@ -118,16 +132,13 @@ static int find_target(struct inlay_copy *c, const struct inlay_place *from, con
 	const char *base = name_in_dir(from);
 	int status = inlay_remote_walk(c->visit, to->name.path, true, &there);
 
-	if (status == 0 && S_ISDIR(there.attr.mode) && base) {
-		if (strlen(base) > INLAY_NAME_MAX)
-			return -INLAY_ENAMETOOLONG;
+	if (status == 0 && inlay_attr_type(&there.attr) == INLAY_MODE_DIR && base) {
 		*ret_dir = there;
-		strcpy(name, base);
-		return 0;
+		return inlay_name_there(base, name);
 	}
 	if (status < 0 && status != -INLAY_ENOENT)
 		return status;
-	if (status == 0 && S_ISREG(there.attr.mode))
+	if (status == 0 && inlay_attr_type(&there.attr) == INLAY_MODE_FILE)
 		c->existing = &there;
 	return inlay_remote_walk_parent(c->visit, to->name.path, ret_dir, name);
 }
@@ -147,7 +158,7 @@ static bool put(struct inlay_copy *c, const struct inlay_place *from, const stru
 	if (status < 0)
 		inlay_say("can't write: %s: %s", to->text, inlay_status_text(status));
 	else
-		good = inlay_copy_put(c, AT_FDCWD, path, path, &dir.node, name);
+		good = inlay_copy_put(c, NULL, path, path, &dir.node, name);
 	free(path);
 	return good;
 }

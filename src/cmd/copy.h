@@ -8,10 +8,11 @@
 
 #include "cmd/client.h"
 #include "cmd/remote.h"
+#include "os/files.h"
 
 #include <stdbool.h>
 
-#define INLAY_COPY_DEPTH_MAX 200u /* directories within each other: each holds a descriptor */
+#define INLAY_COPY_DEPTH_MAX 200u /* directories within each other: each holds an open directory */
 
 struct inlay_copy {
 	struct inlay_visit *visit;
@@ -21,10 +22,11 @@ struct inlay_copy {
 	unsigned depth; /* 0: what the user named: links in its place are followed, deeper ones never */
 };
 
-/* A remote file to `name` in an open directory here. shown: for messages. */
-bool inlay_copy_get(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir, const char *name);
-/* `name` in an open directory here to `to` in a remote directory. */
-bool inlay_copy_put(struct inlay_copy *c, int dir, const char *name, const char *shown, const struct inlay_node_id *to_dir,
+/* A remote file to `name` in a directory here (files.h). shown: for messages. */
+bool inlay_copy_get(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, struct inlay_dir *dir,
+	const char *name);
+/* `name` in a directory here to `to` in a remote directory. */
+bool inlay_copy_put(struct inlay_copy *c, struct inlay_dir *dir, const char *name, const char *shown, const struct inlay_node_id *to_dir,
 	const char *to);
 
 #endif

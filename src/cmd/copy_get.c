@@ -4,15 +4,14 @@
  */
 #include "base/status.h"
 #include "cmd/copy.h"
+#include "cmd/here.h"
 #include "cmd/say.h"
 #include "cmd/transfer.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#define SHOWN_MAX 4352u /* bytes of a name in messages */
+#define PRESERVED (INLAY_SET_MODE | INLAY_SET_ATIME | INLAY_SET_MTIME)
 
 static bool failed(const char *what, const char *where, int status)
 {
@@ -20,28 +19,12 @@ static bool failed(const char *what, const char *where, int status)
 	return false;
 }
 
-static bool failed_here(const char *what, const char *where)
-{
-	return failed(what, where, inlay_status_from_errno(errno));
-}
-
-static bool set_attributes(const struct inlay_copy *c, int fd, const struct inlay_attr *attr, const char *name)
-{
-	struct timespec times[2] = {{attr->atime.sec, attr->atime.nsec}, {attr->mtime.sec, attr->mtime.nsec}};
-
-	if (!c->preserve)
-		return true;
-	if (fchmod(fd, attr->mode & 07777) < 0 || futimens(fd, times) < 0)
-		return failed_here("set mode and times", name);
-	return true;
-}
-
 static bool fill(struct inlay_copy *c, uint64_t handle, const struct inlay_attr *attr, const char *shown, int fd,
 	const char *name)
 {
 	struct inlay_progress progress;
-	struct stat st;
-	bool here, seekable = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	struct inlay_file_info info;
+	bool here, seekable = inlay_fd_info(fd, &info) == 0 && (info.mode & INLAY_MODE_TYPE) == INLAY_MODE_FILE;
 	int status;
 
 	inlay_progress_begin(&progress, name, attr->size);
@@ -49,39 +32,44 @@ static bool fill(struct inlay_copy *c, uint64_t handle, const struct inlay_attr 
 	inlay_progress_end(&progress);
 	if (status < 0)
 		return failed(here ? "write" : "read", here ? name : shown, status);
-	return !seekable || set_attributes(c, fd, attr, name);
+	status = seekable && c->preserve ? inlay_fd_set(fd, PRESERVED, attr) : 0;
+	return status == 0 || failed("set mode and times", name, status);
 }
 
-static bool get_file(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir, const char *name)
+static bool get_file(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, struct inlay_dir *dir,
+	const char *name)
 {
-	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | (c->depth ? O_NOFOLLOW : 0), fd, status;
 	struct inlay_attr attr;
 	uint64_t handle;
+	int status, fd, closed = 0;
 	bool good;
 
 	/* The remote end first: what can't be read must not empty what is here. */
 	status = inlay_remote_open(c->visit, &from->node, INLAY_O_RDONLY, &handle, &attr);
 	if (status < 0)
 		return failed("open", shown, status);
-	fd = openat(dir, name, flags, attr.mode & 0777);
-	good = fd >= 0 ? fill(c, handle, &attr, shown, fd, name) : failed_here("write", name);
+	fd = inlay_file_create(dir, name, attr.mode & 0777, !c->depth);
+	good = fd >= 0 ? fill(c, handle, &attr, shown, fd, name) : failed("write", name, fd);
 	(void)inlay_remote_close(c->visit, handle);
-	if (fd >= 0 && close(fd) < 0)
-		good = failed_here("write", name);
-	return good;
+	if (fd >= 0)
+		closed = inlay_fd_close(fd);
+	return closed < 0 ? failed("write", name, closed) : good;
 }
 
-static bool get_link(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir, const char *name)
+static bool get_link(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, struct inlay_dir *dir,
+	const char *name)
 {
 	char target[INLAY_TARGET_MAX + 1];
 	int status = inlay_remote_readlink(c->visit, &from->node, target);
 
 	if (status < 0)
 		return failed("read the link", shown, status);
-	return symlinkat(target, dir, name) == 0 || failed_here("make the link", name);
+	status = inlay_link_make(dir, name, target);
+	return status == 0 || failed("make the link", name, status);
 }
 
-static bool get_entries(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir)
+static bool get_entries(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown,
+	struct inlay_dir *dir)
 {
 	struct inlay_remote_listing l;
 	int status = inlay_remote_list(c->visit, &from->node, &l);
@@ -90,49 +78,58 @@ static bool get_entries(struct inlay_copy *c, const struct inlay_remote_file *fr
 	if (status < 0)
 		return failed("list", shown, status);
 	for (size_t i = 0; i < l.count; i++) {
-		char path[PATH_MAX];
+		char path[SHOWN_MAX], name[INLAY_HERE_NAME_MAX + 1];
 
 		snprintf(path, sizeof(path), "%.3800s/%s", shown, l.entry[i].name);
-		good = inlay_copy_get(c, &l.entry[i].file, path, dir, l.entry[i].name) && good;
+		status = inlay_name_here(l.entry[i].name, name);
+		if (status < 0)
+			good = failed("make a file of this name here", path, status);
+		else
+			good = inlay_copy_get(c, &l.entry[i].file, path, dir, name) && good;
 	}
 	inlay_remote_listing_done(&l);
 	return good;
 }
 
-static bool get_tree(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir, const char *name)
+static bool get_tree(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, struct inlay_dir *dir,
+	const char *name)
 {
-	mode_t mode = from->attr.mode & 0777;
-	bool made, good;
-	int fd;
+	uint32_t mode = from->attr.mode & 0777;
+	struct inlay_dir *made;
+	int status, set = 0;
+	bool is_new, good;
 
 	if (!c->recursive)
 		return failed("copy without -r", shown, -INLAY_EISDIR);
 	if (c->depth >= INLAY_COPY_DEPTH_MAX)
 		return failed("go deeper", shown, -INLAY_ELIMIT);
-	made = mkdirat(dir, name, mode | 0700) == 0;
-	if (!made && errno != EEXIST)
-		return failed_here("make the directory", name);
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (c->depth ? O_NOFOLLOW : 0));
-	if (fd < 0)
-		return failed_here("enter the directory", name);
+	status = inlay_dir_make(dir, name, mode | 0700);
+	is_new = status == 0;
+	if (status < 0 && status != -INLAY_EEXIST)
+		return failed("make the directory", name, status);
+	status = inlay_dir_open(dir, name, !c->depth, &made);
+	if (status < 0)
+		return failed("enter the directory", name, status);
 	c->depth++;
-	good = get_entries(c, from, shown, fd);
+	good = get_entries(c, from, shown, made);
 	c->depth--;
-	if (made && (mode & 0700) != 0700 && !c->preserve && fchmod(fd, mode) < 0)
-		good = failed_here("set the mode", name);
-	good = set_attributes(c, fd, &from->attr, name) && good;
-	close(fd);
-	return good;
+	if (c->preserve)
+		set = inlay_dir_set(made, PRESERVED, &from->attr);
+	else if (is_new && (mode & 0700) != 0700)
+		set = inlay_dir_set(made, INLAY_SET_MODE, &(struct inlay_attr){.mode = mode});
+	inlay_dir_close(made);
+	return set < 0 ? failed(c->preserve ? "set mode and times" : "set the mode", name, set) : good;
 }
 
-bool inlay_copy_get(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, int dir, const char *name)
+bool inlay_copy_get(struct inlay_copy *c, const struct inlay_remote_file *from, const char *shown, struct inlay_dir *dir,
+	const char *name)
 {
-	switch (from->attr.mode & S_IFMT) {
-	case S_IFREG:
+	switch (inlay_attr_type(&from->attr)) {
+	case INLAY_MODE_FILE:
 		return get_file(c, from, shown, dir, name);
-	case S_IFDIR:
+	case INLAY_MODE_DIR:
 		return get_tree(c, from, shown, dir, name);
-	case S_IFLNK:
+	case INLAY_MODE_LINK:
 		return get_link(c, from, shown, dir, name);
 	default:
 		inlay_say("neither file, directory nor link: %s: left out", shown);

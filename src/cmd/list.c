@@ -7,11 +7,10 @@
 #include "cmd/place.h"
 #include "cmd/remote.h"
 #include "cmd/say.h"
+#include "os/files.h"
 
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 struct list_options {
 	bool all, details, insecure;
@@ -47,11 +46,11 @@ static void mode_text(uint32_t mode, char out[11])
 	out[0] = types[mode >> 12 & 15];
 	for (unsigned i = 0; i < 9; i++)
 		out[i + 1] = mode >> (8 - i) & 1 ? bits[i] : '-';
-	if (mode & S_ISUID)
+	if (mode & INLAY_MODE_SETUID)
 		out[3] = mode & 0100 ? 's' : 'S';
-	if (mode & S_ISGID)
+	if (mode & INLAY_MODE_SETGID)
 		out[6] = mode & 0010 ? 's' : 'S';
-	if (mode & S_ISVTX)
+	if (mode & INLAY_MODE_STICKY)
 		out[9] = mode & 0001 ? 't' : 'T';
 	out[10] = '\0';
 }
@@ -59,7 +58,7 @@ static void mode_text(uint32_t mode, char out[11])
 /* Safe on a terminal; the very bytes where a program reads them. */
 static void print_name(const char *name)
 {
-	if (isatty(STDOUT_FILENO))
+	if (inlay_fd_is_terminal(fileno(stdout)))
 		inlay_print_name(name, stdout);
 	else
 		fputs(name, stdout);
@@ -75,14 +74,14 @@ static void print_entry(struct inlay_visit *v, const char *name, const struct in
 		mode_text(f->attr.mode, mode);
 		if (!localtime_r(&mtime, &tm) || !strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm))
 			strcpy(when, "?");
-		if (S_ISCHR(f->attr.mode) || S_ISBLK(f->attr.mode))
+		if (inlay_attr_type(&f->attr) == INLAY_MODE_CHAR || inlay_attr_type(&f->attr) == INLAY_MODE_BLOCK)
 			snprintf(size, sizeof(size), "%u, %u", f->attr.rdev_major, f->attr.rdev_minor);
 		else
 			snprintf(size, sizeof(size), "%llu", (unsigned long long)f->attr.size);
 		printf("%s %3u %5u %5u %13s %s ", mode, f->attr.nlink, f->attr.uid, f->attr.gid, size, when);
 	}
 	print_name(name);
-	if (o->details && S_ISLNK(f->attr.mode) && inlay_remote_readlink(v, &f->node, target) == 0) {
+	if (o->details && inlay_attr_type(&f->attr) == INLAY_MODE_LINK && inlay_remote_readlink(v, &f->node, target) == 0) {
 		fputs(" -> ", stdout);
 		print_name(target);
 	}
@@ -98,7 +97,7 @@ static int list(struct inlay_visit *v, const struct inlay_place *p, const struct
 
 	if (status < 0)
 		return status;
-	if (!S_ISDIR(f.attr.mode)) {
+	if (inlay_attr_type(&f.attr) != INLAY_MODE_DIR) {
 		print_entry(v, inlay_place_base(p), &f, o);
 		return 0;
 	}

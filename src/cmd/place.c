@@ -6,41 +6,63 @@
 
 #include "base/status.h"
 #include "cmd/say.h"
+#include "os/files.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static bool is_url(const char *text)
 {
 	return strncmp(text, INLAY_URL, strlen(INLAY_URL)) == 0;
 }
 
+static const char *last_separator(const char *text)
+{
+	const char *slash = strrchr(text, '/');
+#ifdef _WIN32
+	const char *back = strrchr(text, '\\');
+
+	if (!slash || (back && back > slash))
+		slash = back;
+#endif
+	return slash;
+}
+
 /* The directory that a new file of this name would lie in exists here, and the name has one. */
 static bool parent_exists(const char *text)
 {
-	const char *slash = strrchr(text, '/');
-	struct stat st;
+	const char *slash = last_separator(text);
+	struct inlay_file_info info;
 	char *parent;
 	bool found;
 
 	if (!slash)
 		return true;
 	parent = strndup(text, (size_t)(slash - text));
-	found = parent && stat(parent, &st) == 0 && S_ISDIR(st.st_mode);
+	found = parent && inlay_file_info(NULL, parent, true, &info) == 0 && (info.mode & INLAY_MODE_TYPE) == INLAY_MODE_DIR;
 	free(parent);
 	return found;
 }
 
+/* "/x", "./x", "x": no server's name begins or is like that. On Windows "C:..." and "\..." are no server's, too. */
+static bool says_here(const char *text)
+{
+#ifdef _WIN32
+	bool letter = (*text >= 'A' && *text <= 'Z') || (*text >= 'a' && *text <= 'z');
+
+	if ((letter && text[1] == ':' && (text[2] == '\\' || text[2] == '/')) || *text == '\\')
+		return true;
+#endif
+	return *text == '/' || *text == '.' || !strchr(text, '/');
+}
+
 static bool is_here(const char *text, bool target)
 {
-	struct stat st;
+	struct inlay_file_info info;
 
 	if (is_url(text))
 		return false;
-	if (*text == '/' || *text == '.' || !strchr(text, '/'))
-		return true;
-	return lstat(text, &st) == 0 || (target && parent_exists(text));
+	return says_here(text) || inlay_file_info(NULL, text, false, &info) == 0 || (target && parent_exists(text));
 }
 
 int inlay_place_parse_remote(const char *text, struct inlay_place *ret)
@@ -78,7 +100,7 @@ struct inlay_visit *inlay_place_visit(const struct inlay_place *p, bool insecure
 const char *inlay_place_base(const struct inlay_place *p)
 {
 	const char *path = p->remote ? p->name.path : p->text;
-	const char *slash = strrchr(path, '/');
+	const char *slash = p->remote ? strrchr(path, '/') : last_separator(path);
 
 	return slash ? slash + 1 : path;
 }

@@ -7,11 +7,10 @@
 #include "cmd/json.h"
 #include "cmd/clock.h"
 #include "cmd/say.h"
+#include "os/files.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #define EVERY_MS 100u
 #define TAIL 34u     /* columns of "  60 %  812 MB/s  1:02:12 left" and what is around it */
@@ -89,14 +88,14 @@ const char *inlay_progress_line(const char *name, uint64_t done, uint64_t total,
 
 void inlay_progress_begin(struct inlay_progress *p, const char *name, uint64_t total)
 {
-	*p = (struct inlay_progress){.on = isatty(STDERR_FILENO), .name = name, .total = total};
+	*p = (struct inlay_progress){.on = inlay_terminal_columns() > 0, .name = name, .total = total};
 	p->begin_ms = p->drawn_ms = inlay_clock_ms();
 }
 
 void inlay_progress_update(struct inlay_progress *p, uint64_t done)
 {
-	struct winsize window = {.ws_col = 0};
 	char line[2048];
+	unsigned columns;
 	uint64_t now;
 
 	if (!p->on)
@@ -105,9 +104,8 @@ void inlay_progress_update(struct inlay_progress *p, uint64_t done)
 	if (now - p->drawn_ms < EVERY_MS)
 		return;
 	p->drawn_ms = now;
-	(void)ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
-	inlay_progress_line(p->name, done, p->total, now - p->begin_ms, window.ws_col ? window.ws_col - 1u : 79, line,
-		sizeof(line));
+	columns = inlay_terminal_columns();
+	inlay_progress_line(p->name, done, p->total, now - p->begin_ms, columns ? columns - 1 : 79, line, sizeof(line));
 	fprintf(stderr, "\r\033[K%s", line);
 	fflush(stderr);
 }

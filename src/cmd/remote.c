@@ -5,10 +5,10 @@
 #include "cmd/remote.h"
 
 #include "base/status.h"
+#include "os/files.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define DEPTH_MAX 256 /* directories above a path */
 #define LINKS_MAX 40  /* as on Linux */
@@ -110,7 +110,7 @@ static int step(struct walk *w, bool follow)
 		return -INLAY_ENAMETOOLONG;
 	memcpy(name, p, len);
 	name[len] = '\0';
-	if (!S_ISDIR(here(w)->attr.mode))
+	if (inlay_attr_type(&here(w)->attr) != INLAY_MODE_DIR)
 		return -INLAY_ENOTDIR;
 	if (strcmp(name, "..") == 0)
 		w->depth -= w->depth > 0;
@@ -121,7 +121,7 @@ static int step(struct walk *w, bool follow)
 	status = inlay_remote_lookup(w->v, &here(w)->node, name, &found);
 	if (status < 0)
 		return status;
-	if (S_ISLNK(found.attr.mode) && (follow || *after))
+	if (inlay_attr_type(&found.attr) == INLAY_MODE_LINK && (follow || *after))
 		return follow_link(w, &found, after);
 	if (w->depth + 1 == DEPTH_MAX)
 		return -INLAY_ENAMETOOLONG;
@@ -171,7 +171,7 @@ int inlay_remote_walk_parent(struct inlay_visit *v, const char *path, struct inl
 		return -INLAY_ENOMEM;
 	status = inlay_remote_walk(v, parent, true, ret);
 	free(parent);
-	if (status == 0 && !S_ISDIR(ret->attr.mode))
+	if (status == 0 && inlay_attr_type(&ret->attr) != INLAY_MODE_DIR)
 		status = -INLAY_ENOTDIR;
 	memcpy(name, path + at, len - at);
 	name[len - at] = '\0';
@@ -288,20 +288,11 @@ int inlay_remote_open(struct inlay_visit *v, const struct inlay_node_id *node, u
 	return status;
 }
 
-/* Read without changing it: there is one thread. */
-static uint32_t own_umask(void)
-{
-	mode_t mask = umask(022);
-
-	umask(mask);
-	return mask;
-}
-
 int inlay_remote_create(struct inlay_visit *v, const struct inlay_node_id *dir, const char *name, uint32_t flags,
 	uint32_t mode, uint64_t *ret_handle, struct inlay_remote_file *ret)
 {
 	struct inlay_create_req req = {.dir = *dir, .cred = *inlay_visit_cred(v), .flags = flags, .mode = mode,
-		.umask = own_umask(), .name = inlay_str(name)};
+		.umask = inlay_umask(), .name = inlay_str(name)};
 	struct inlay_create_rep rep;
 	int status = EXCHANGE(v, CREATE, create, &req, &rep);
 
@@ -334,7 +325,7 @@ int inlay_remote_commit(struct inlay_visit *v, uint64_t handle, uint64_t *ret_ve
 int inlay_remote_mkdir(struct inlay_visit *v, const struct inlay_node_id *dir, const char *name, uint32_t mode,
 	struct inlay_remote_file *ret)
 {
-	struct inlay_mkdir_req req = {.dir = *dir, .cred = *inlay_visit_cred(v), .mode = mode, .umask = own_umask(),
+	struct inlay_mkdir_req req = {.dir = *dir, .cred = *inlay_visit_cred(v), .mode = mode, .umask = inlay_umask(),
 		.name = inlay_str(name)};
 	struct inlay_mkdir_rep rep;
 	int status = EXCHANGE(v, MKDIR, mkdir, &req, &rep);

@@ -6,14 +6,11 @@
 
 #include "base/status.h"
 #include "cmd/remote.h"
+#include "os/files.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define ROOM (INLAY_FRAME_HEADER + 64u)
 #define HOLE 4096u            /* bytes of the smallest hole that is kept */
@@ -98,23 +95,7 @@ static bool need_buf(struct slot *s)
 	return s->buf != NULL;
 }
 
-static int write_at(int fd, const uint8_t *p, size_t len, uint64_t off)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return inlay_status_from_errno(errno);
-		p += n;
-		len -= (size_t)n;
-		off += (uint64_t)n;
-	}
-	return 0;
-}
-
-/* The same, but runs of zeros are left out: a hole is smaller than a piece, and only the piece's last one travels as one. */
+/* At a place, but runs of zeros are left out: a hole is smaller than a piece, and only the piece's last one travels as one. */
 static int write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off)
 {
 	static const uint8_t zeros[HOLE];
@@ -125,12 +106,12 @@ static int write_sparse(int fd, const uint8_t *p, size_t len, uint64_t off)
 		size_t block = len - at < HOLE ? len - at : HOLE;
 
 		if (memcmp(p + at, zeros, block) == 0) {
-			status = write_at(fd, p + from, at - from, off + from);
+			status = inlay_fd_write_at(fd, p + from, at - from, off + from);
 			from = at + block;
 		}
 		at += block;
 	}
-	return status < 0 ? status : write_at(fd, p + from, len - from, off + from);
+	return status < 0 ? status : inlay_fd_write_at(fd, p + from, len - from, off + from);
 }
 
 /* ---- get ---- */
@@ -159,7 +140,7 @@ static void got(struct inlay_call *c, const struct inlay_reply *r)
 		t->end = s->off + r->data_len + rep.zeros;
 	if (t->seekable) {
 		status = t->sparse ? write_sparse(t->fd, r->data, r->data_len, s->off)
-				   : write_at(t->fd, r->data, r->data_len, s->off);
+				   : inlay_fd_write_at(t->fd, r->data, r->data_len, s->off);
 		if (status < 0)
 			fail(t, status, true);
 		t->moved += r->data_len + rep.zeros;
@@ -212,18 +193,15 @@ static void ask(struct transfer *t)
 static int write_stream(struct transfer *t, const uint8_t *p, size_t len)
 {
 	while (len) {
-		struct pollfd ready = {t->fd, POLLOUT, 0};
-		ssize_t n;
+		int64_t n;
 
-		if (t->paced && poll(&ready, 1, KEEPALIVE_LOOK_MS) == 0) {
+		if (t->paced && !inlay_fd_wait_writable(t->fd, KEEPALIVE_LOOK_MS)) {
 			inlay_visit_turn(t->visit, 0);
 			continue;
 		}
-		n = write(t->fd, p, t->paced && len > SAFE_PIECE ? SAFE_PIECE : len);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = inlay_fd_write_some(t->fd, p, t->paced && len > SAFE_PIECE ? SAFE_PIECE : len);
 		if (n < 0)
-			return inlay_status_from_errno(errno);
+			return (int)n;
 		p += n;
 		len -= (size_t)n;
 	}
@@ -269,7 +247,7 @@ int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, const struct inla
 	struct inlay_progress *progress, bool *ret_here)
 {
 	struct transfer *t = transfer_new(v, handle, fd, progress);
-	struct stat st;
+	struct inlay_file_info info;
 
 	*ret_here = true;
 	if (!t)
@@ -277,7 +255,10 @@ int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, const struct inla
 	t->end = UINT64_MAX;
 	t->seekable = seekable;
 	t->sparse = attr->blocks < attr->size / 512;
-	t->paced = !seekable && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+	if (seekable && t->sparse)
+		inlay_fd_set_sparse(fd);
+	t->paced = !seekable && inlay_fd_info(fd, &info) == 0 &&
+		(info.mode & INLAY_MODE_TYPE) != INLAY_MODE_FILE;
 	while (t->busy || may_ask(t, attr->size)) {
 		while (may_ask(t, attr->size))
 			ask(t);
@@ -287,8 +268,12 @@ int inlay_transfer_get(struct inlay_visit *v, uint64_t handle, const struct inla
 			deliver(t);
 		inlay_progress_update(progress, t->moved);
 	}
-	if (t->status == 0 && seekable && ftruncate(fd, (off_t)t->end) < 0)
-		fail(t, inlay_status_from_errno(errno), true);
+	if (t->status == 0 && seekable) {
+		int status = inlay_fd_set_size(fd, t->end);
+
+		if (status < 0)
+			fail(t, status, true);
+	}
 	return transfer_free(t, ret_here);
 }
 
@@ -348,46 +333,35 @@ static void send_write(struct slot *s)
 /* Steps over a hole at t->next. False: no data any more. */
 static bool find_data(struct transfer *t)
 {
-	off_t data, hole;
+	uint64_t from, to;
+	int status;
 
 	if (t->next < t->data_end)
 		return true;
-	data = lseek(t->fd, (off_t)t->next, SEEK_DATA);
-	if (data < 0 && errno == ENXIO)
+	status = inlay_fd_find_data(t->fd, t->next, &from, &to);
+	if (status < 0) {
+		if (status != -INLAY_ENXIO)
+			fail(t, status, true);
 		return false;
-	hole = data < 0 ? -1 : lseek(t->fd, data, SEEK_HOLE);
-	if (hole < 0) { /* the file system doesn't know holes */
-		t->data_end = UINT64_MAX;
-		return true;
 	}
-	t->moved += (uint64_t)data - t->next;
-	t->next = (uint64_t)data;
-	t->data_end = (uint64_t)hole;
+	t->moved += from - t->next;
+	t->next = from;
+	t->data_end = to;
 	return true;
-}
-
-static ssize_t read_at(int fd, uint8_t *p, size_t len, uint64_t off)
-{
-	ssize_t n;
-
-	do {
-		n = pread(fd, p, len, (off_t)off);
-	} while (n < 0 && errno == EINTR);
-	return n;
 }
 
 /* Fills a slot and sends it. False: the file has been read to its end, or a failure. */
 static bool put_some(struct transfer *t, struct slot *s)
 {
 	uint64_t left;
-	ssize_t n;
+	int64_t n;
 
 	if (!find_data(t) || !need_buf(s))
 		return false;
 	left = t->data_end - t->next;
-	n = read_at(t->fd, s->buf, left < t->piece ? (size_t)left : t->piece, t->next);
+	n = inlay_fd_read_at(t->fd, s->buf, left < t->piece ? (size_t)left : t->piece, t->next);
 	if (n < 0)
-		fail(t, inlay_status_from_errno(errno), true);
+		fail(t, (int)n, true);
 	if (n <= 0)
 		return false;
 	s->off = t->next;
@@ -411,16 +385,16 @@ static struct slot *free_slot(struct transfer *t)
 /* The hole at the end, and what makes it all durable. */
 static void put_end(struct transfer *t, const struct inlay_node_id *node)
 {
-	struct stat st;
+	struct inlay_file_info info;
 	uint64_t verifier;
-	int status = 0;
+	int status = inlay_fd_info(t->fd, &info);
 
-	if (fstat(t->fd, &st) < 0) {
-		fail(t, inlay_status_from_errno(errno), true);
+	if (status < 0) {
+		fail(t, status, true);
 		return;
 	}
-	if ((uint64_t)st.st_size > t->top) {
-		struct inlay_attr size = {.size = (uint64_t)st.st_size};
+	if (info.size > t->top) {
+		struct inlay_attr size = {.size = info.size};
 
 		status = inlay_remote_setattr(t->visit, node, t->handle, INLAY_SET_SIZE, &size);
 	}

@@ -5,11 +5,9 @@
 #include "cmd/whole.h"
 
 #include "base/status.h"
+#include "os/files.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 int inlay_whole_read_fd(int fd, char **ret_text, size_t *ret_len)
 {
@@ -18,12 +16,12 @@ int inlay_whole_read_fd(int fd, char **ret_text, size_t *ret_len)
 	int status = text ? 0 : -INLAY_ENOMEM;
 
 	while (status == 0) {
-		ssize_t n = read(fd, text + len, cap - len - 1);
+		int64_t n = inlay_fd_read(fd, text + len, cap - len - 1);
 
 		if (n == 0)
 			break;
 		if (n < 0) {
-			status = errno == EINTR ? 0 : inlay_status_from_errno(errno);
+			status = (int)n;
 			continue;
 		}
 		len += (size_t)n;
@@ -49,12 +47,12 @@ int inlay_whole_read_fd(int fd, char **ret_text, size_t *ret_len)
 
 int inlay_whole_read(const char *path, char **ret_text, size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+	int fd = inlay_file_open(NULL, path, true), status;
 
 	if (fd < 0)
-		return inlay_status_from_errno(errno);
+		return fd;
 	status = inlay_whole_read_fd(fd, ret_text, ret_len);
-	close(fd);
+	(void)inlay_fd_close(fd);
 	return status;
 }
 
@@ -63,12 +61,10 @@ int inlay_whole_write(int fd, const void *bytes, size_t len)
 	const char *p = bytes;
 
 	while (len) {
-		ssize_t n = write(fd, p, len);
+		int64_t n = inlay_fd_write_some(fd, p, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return inlay_status_from_errno(errno);
+			return (int)n;
 		p += n;
 		len -= (size_t)n;
 	}

@@ -39,6 +39,26 @@ struct inlay_attr {
 	uint32_t pad;
 };
 
+/* What attr.mode says beside permissions: POSIX numbers, which not every host's headers have. */
+enum inlay_mode {
+	INLAY_MODE_TYPE = 0170000, /* the bits that tell one of these */
+	INLAY_MODE_PIPE = 0010000,
+	INLAY_MODE_CHAR = 0020000,
+	INLAY_MODE_DIR = 0040000,
+	INLAY_MODE_BLOCK = 0060000,
+	INLAY_MODE_FILE = 0100000,
+	INLAY_MODE_LINK = 0120000,
+	INLAY_MODE_SOCKET = 0140000,
+	INLAY_MODE_SETUID = 04000,
+	INLAY_MODE_SETGID = 02000,
+	INLAY_MODE_STICKY = 01000,
+};
+
+static inline uint32_t inlay_attr_type(const struct inlay_attr *a)
+{
+	return a->mode & INLAY_MODE_TYPE;
+}
+
 /* Who asks. Numbers of the client's host; what they mean on the server is the export's identity rule. */
 struct inlay_cred {
 	uint32_t uid, gid;
