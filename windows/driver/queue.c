@@ -139,7 +139,8 @@ static void push(struct inlay_queue *q, struct inlay_request *r)
 		q->stalled = true;
 	else
 		inlay_queue_mark_stopped(q);
-	KeSetEvent(&q->wake, IO_NO_INCREMENT, FALSE);
+	if (status != -INLAY_EAGAIN || !q->looking)
+		KeSetEvent(&q->wake, IO_NO_INCREMENT, FALSE);
 }
 
 /* Lock held, and dropped in between. */

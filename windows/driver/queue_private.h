@@ -17,6 +17,7 @@ struct inlay_queue {
 	KSPIN_LOCK lock;          /* from here to the next blank line */
 	bool stopped;             /* written with the lock, read with and without */
 	bool stalled;             /* the ring had no room though there was a tag: look again soon */
+	bool looking;             /* the thread does so now, and need not be woken to learn that it is still full */
 	ULONG loading;            /* requests whose slots are being filled, outside of the lock */
 	struct inlay_ring_requester ring; /* its taking half is the thread's alone */
 	struct inlay_ring_tags tags;

@@ -220,7 +220,9 @@ static void let_go(struct inlay_queue *q)
 	KIRQL irql = KeAcquireSpinLockRaiseToDpc(&q->lock);
 
 	q->stalled = false;
+	q->looking = true;
 	inlay_queue_pump(q, &irql);
+	q->looking = false;
 	KeReleaseSpinLock(&q->lock, irql);
 }
 
