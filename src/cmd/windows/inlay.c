@@ -5,6 +5,7 @@
 #include "cmd/commands.h"
 #include "cmd/program.h"
 #include "cmd/say.h"
+#include "cmd/windows/commands.h"
 #include "os/windows/text.h"
 
 #include <fcntl.h>
@@ -14,6 +15,14 @@
 #include <windows.h>
 
 static const struct inlay_program_entry commands[] = {
+	{"attach", inlay_attach_main, &inlay_attach_command},
+	{"detach", inlay_detach_main, &inlay_detach_command},
+	{"status", inlay_status_main, &inlay_status_command},
+	{"explain", inlay_explain_main, &inlay_explain_command},
+	{"service", inlay_service_main, &inlay_service_command},
+	{"ls", inlay_list_main, &inlay_list_command},
+	{"cat", inlay_cat_main, &inlay_cat_command},
+	{"cp", inlay_copy_main, &inlay_copy_command},
 	{NULL, NULL, NULL},
 };
 
