@@ -2,32 +2,13 @@
  * The driver's control device from outside: control version | inputs | fuzz ROUNDS SEED | death.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "common.h"
-
-#include <winternl.h>
-
-#include "ring/abi.h"
-#include "ring/control.h"
-
-#define VOLUME L"\\Device\\InlayDrive"
-
-static HANDLE device_open(void)
-{
-	return open_file(INLAY_CONTROL_DEVICE, GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
-}
+#include "common-ring.h"
 
 static DWORD call_out(HANDLE device, DWORD code, const void *in, DWORD length, void *out, DWORD room)
 {
 	DWORD got = 0;
 
 	return DeviceIoControl(device, code, (void *)(uintptr_t)in, length, out, room, &got, NULL) ? 0 : GetLastError();
-}
-
-static DWORD call(HANDLE device, DWORD code, const void *in, DWORD length)
-{
-	char out[64];
-
-	return call_out(device, code, in, length, out, sizeof(out));
 }
 
 static int version(void)
@@ -46,55 +27,6 @@ static int version(void)
 	return 0;
 }
 
-/* ---- a ring as a redirector makes it ---- */
-
-struct made {
-	HANDLE section;
-	struct inlay_ring_head *head;
-	struct inlay_control_ring set;
-};
-
-static void ring_make(struct made *made, uint32_t entries, uint32_t slots)
-{
-	struct inlay_ring_head *head;
-	uint64_t size;
-	uint32_t sq = sizeof(*head), cq = sq + entries * (uint32_t)sizeof(struct inlay_ring_request);
-	uint32_t first = (cq + entries * (uint32_t)sizeof(struct inlay_ring_completion) + 4095) & ~4095u;
-
-	size = first + (uint64_t)slots * INLAY_RING_SLOT_MIN;
-	made->section = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, (DWORD)size, NULL);
-	CHECK(made->section, "section");
-	head = made->head = MapViewOfFile(made->section, FILE_MAP_WRITE, 0, 0, 0);
-	CHECK(head, "view");
-	*head = (struct inlay_ring_head){ .magic = INLAY_RING_MAGIC, .version = INLAY_RING_VERSION, .entries = entries, .slots = slots,
-		.slot_size = INLAY_RING_SLOT_MIN, .sq_off = sq, .cq_off = cq, .slots_off = first, .size = size };
-	made->set = (struct inlay_control_ring){ .version = INLAY_CONTROL_VERSION, .section = (uintptr_t)made->section,
-		.requests = (uintptr_t)CreateEventA(NULL, FALSE, FALSE, NULL),
-		.completions = (uintptr_t)CreateEventA(NULL, FALSE, FALSE, NULL), .size = size };
-}
-
-static void ring_drop(struct made *made)
-{
-	UnmapViewOfFile(made->head);
-	CloseHandle(made->section);
-	CloseHandle((HANDLE)(uintptr_t)made->set.requests);
-	CloseHandle((HANDLE)(uintptr_t)made->set.completions);
-}
-
-struct directory {
-	struct inlay_control_directory head;
-	WCHAR text[200];
-};
-
-static DWORD directory_fill(struct directory *d, uint32_t number, const WCHAR *volume, const WCHAR *path)
-{
-	d->head = (struct inlay_control_directory){ INLAY_CONTROL_VERSION, number, (uint32_t)(wcslen(volume) * sizeof(WCHAR)),
-		(uint32_t)(wcslen(path) * sizeof(WCHAR)) };
-	memcpy(d->text, volume, d->head.volume_length);
-	memcpy((char *)d->text + d->head.volume_length, path, d->head.path_length);
-	return (DWORD)sizeof(d->head) + d->head.volume_length + d->head.path_length;
-}
-
 /* Each step prints what was refused and how; what must succeed and what must not is checked here. */
 static void refused(const char *what, DWORD error)
 {
@@ -109,35 +41,35 @@ static void inputs_ring(HANDLE device)
 
 	ring_make(&made, 64, 8);
 	ring_make(&other, 64, 8);
-	refused("a ring too short a struct", call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set) - 1));
+	refused("a ring too short a struct", device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set) - 1));
 	set = made.set;
 	set.version++;
-	refused("a ring of another version", call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
+	refused("a ring of another version", device_call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
 	set = made.set;
 	set.section = set.requests;
-	refused("an event for a section", call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
+	refused("an event for a section", device_call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
 	set = made.set;
 	set.requests = set.section;
-	refused("a section for an event", call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
+	refused("a section for an event", device_call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
 	set = made.set;
 	set.section = 0xdead00;
-	refused("a handle of nothing", call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
+	refused("a handle of nothing", device_call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
 	set = made.set;
 	set.size += 0x100000;
-	refused("a size beyond the section", call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
+	refused("a size beyond the section", device_call(device, INLAY_CONTROL_RING_SET, &set, sizeof(set)));
 	made.head->magic++;
-	refused("another magic", call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
+	refused("another magic", device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
 	made.head->magic--;
 	made.head->entries = 63;
-	refused("entries no power of two", call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
+	refused("entries no power of two", device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
 	made.head->entries = 1u << 31;
-	refused("entries beyond the section", call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
+	refused("entries beyond the section", device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
 	made.head->entries = 64;
 	made.head->sq_off = made.head->cq_off;
-	refused("rings that overlap", call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
+	refused("rings that overlap", device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)));
 	made.head->sq_off = sizeof(*made.head);
-	CHECK(call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)) == 0, "a good ring");
-	refused("a second ring", call(device, INLAY_CONTROL_RING_SET, &other.set, sizeof(other.set)));
+	CHECK(device_call(device, INLAY_CONTROL_RING_SET, &made.set, sizeof(made.set)) == 0, "a good ring");
+	refused("a second ring", device_call(device, INLAY_CONTROL_RING_SET, &other.set, sizeof(other.set)));
 	ring_drop(&made);
 	ring_drop(&other);
 }
@@ -148,29 +80,29 @@ static void inputs_directories(HANDLE device)
 	struct inlay_control_number number = { INLAY_CONTROL_VERSION, 7 };
 	DWORD length = directory_fill(&d, 1, VOLUME, L"\\inlay");
 
-	refused("a directory too short a struct", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, sizeof(d.head) - 1));
-	refused("a path beyond the input", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length - 2));
+	refused("a directory too short a struct", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, sizeof(d.head) - 1));
+	refused("a path beyond the input", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length - 2));
 	d.head.path_length = 0xfffffff0u;
-	refused("lengths that overflow", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	refused("lengths that overflow", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
 	length = directory_fill(&d, 1, VOLUME, L"inlay");
-	refused("a path without a backslash", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	refused("a path without a backslash", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
 	length = directory_fill(&d, 1, L"\\Device\\Nothing", L"\\inlay");
-	refused("a volume that is not there", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	refused("a volume that is not there", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
 	length = directory_fill(&d, 1, VOLUME, L"\\inlay");
-	CHECK(call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length) == 0, "a good directory: error %lu", GetLastError());
-	refused("the same again", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	CHECK(device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length) == 0, "a good directory: error %lu", GetLastError());
+	refused("the same again", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
 	length = directory_fill(&d, 2, VOLUME, L"\\INLAY");
-	refused("the same in other case", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	refused("the same in other case", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
 	length = directory_fill(&d, 2, VOLUME, L"\\inlay\\within");
-	refused("one within", call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
-	refused("removing another number", call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)));
-	refused("usage of another number", call(device, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number)));
+	refused("one within", device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length));
+	refused("removing another number", device_call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)));
+	refused("usage of another number", device_call(device, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number)));
 	number.number = 1;
-	CHECK(call(device, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number)) == 0, "usage");
-	CHECK(call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)) == 0, "removal");
-	refused("removing it twice", call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)));
+	CHECK(device_call(device, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number)) == 0, "usage");
+	CHECK(device_call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)) == 0, "removal");
+	refused("removing it twice", device_call(device, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number)));
 	length = directory_fill(&d, 1, VOLUME, L"\\inlay");
-	CHECK(call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length) == 0, "the directory again");
+	CHECK(device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, length) == 0, "the directory again");
 }
 
 static int inputs(void)
@@ -179,9 +111,9 @@ static int inputs(void)
 	HANDLE device = device_open();
 
 	CHECK(device != INVALID_HANDLE_VALUE, "the control device");
-	refused("a code that is none", call(device, INLAY_CONTROL_CODE(0x8ffu), NULL, 0));
+	refused("a code that is none", device_call(device, INLAY_CONTROL_CODE(0x8ffu), NULL, 0));
 	refused("a directory before the ring",
-		call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, directory_fill(&d, 1, VOLUME, L"\\inlay")));
+		device_call(device, INLAY_CONTROL_DIRECTORY_ADD, &d, directory_fill(&d, 1, VOLUME, L"\\inlay")));
 	inputs_ring(device);
 	inputs_directories(device);
 	CHECK(CloseHandle(device), "close");

@@ -14,4 +14,8 @@ KIRQL sim_host_irql(void);
 #define KeGetCurrentThread glue_thread
 #define KeGetCurrentIrql sim_host_irql
 
+/* What the simulation has of the kernel's own, for filters only: declared as imports there. */
+#define CcFlushCache poly_CcFlushCache
+#define CcPurgeCacheSection poly_CcPurgeCacheSection
+
 #endif

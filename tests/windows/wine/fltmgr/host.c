@@ -61,6 +61,21 @@ void sim_host_object_ref(void *object)
 	InterlockedIncrement(&object_of(object)->references);
 }
 
+bool sim_host_object_try_ref(void *object)
+{
+	struct object *head = object_of(object);
+	LONG seen = head->references;
+
+	while (seen > 0) {
+		LONG before = InterlockedCompareExchange(&head->references, seen + 1, seen);
+
+		if (before == seen)
+			return true;
+		seen = before;
+	}
+	return false;
+}
+
 void sim_host_object_unref(void *object)
 {
 	struct object *head = object_of(object);
@@ -108,6 +123,19 @@ bool sim_host_wait_for(PKEVENT event, LONGLONG timeout)
 	LARGE_INTEGER until = { .QuadPart = -timeout };
 
 	return KeWaitForSingleObject(event, Executive, KernelMode, FALSE, timeout ? &until : NULL) == STATUS_SUCCESS;
+}
+
+int sim_host_wait_either(PVOID object, PKEVENT cancel, PLARGE_INTEGER timeout)
+{
+	PVOID both[2] = { object, cancel };
+	NTSTATUS status = KeWaitForMultipleObjects(cancel ? 2 : 1, both, WaitAny, Executive, KernelMode, FALSE, timeout, NULL);
+
+	return status == STATUS_WAIT_0 ? 0 : status == STATUS_WAIT_1 ? 1 : -1;
+}
+
+bool sim_host_fails(void)
+{
+	return false;
 }
 
 /* The header's macro reads a page that only a real kernel has. */
@@ -178,6 +206,11 @@ KIRQL sim_host_set_irql(KIRQL irql)
 ULONG sim_host_set_process(ULONG process)
 {
 	(void)process;
+	return 0;
+}
+
+ULONG sim_host_process(void)
+{
 	return 0;
 }
 

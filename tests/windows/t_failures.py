@@ -1,0 +1,144 @@
+# What breaks: the redirector, its ring, the server, the driver's unloading under load.
+# SPDX-License-Identifier: Apache-2.0
+import os
+import signal
+import time
+
+import wine
+from harness import SLOW, test
+
+DIR = "I:\\inlay"
+
+
+def pend_lines(done):
+    """[(error, bytes, milliseconds)] of fileop pend"""
+    rows = [line.split() for line in done.lines if line and line[0].isdigit()]
+    return [tuple(map(int, row)) for row in rows]
+
+
+@test(timeout=120)
+def test_redirector_killed(t):
+    """killed while reads are pending: each ends with error 1167 at once; afterwards the directory is NTFS's, and can be taken again"""
+    w = wine.Session(t)
+    side = w.begin(r"C:\ringside.exe", "silent", "60000").until("ready")
+    reader = w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "16").until("pending")
+    wine.pause(0.3)
+    t.eq(pend_lines(wine.Done(0, reader.text())), [], "reads that ended before the kill")
+    killed = time.monotonic()
+    w.kill("ringside.exe")
+    done = reader.end(20)
+    t.true(time.monotonic() - killed < 5 * SLOW, f"the reads took {time.monotonic() - killed:.1f} s to end")
+    rows = pend_lines(done)
+    t.eq([row[0] for row in rows], [wine.GONE] * 16, "errors of the pending reads")
+    side.end()
+    w.op("put", DIR + r"\local.txt", "NTFS alone")
+    t.eq(w.op("cat", DIR + r"\local.txt"), "NTFS alone", "the directory afterwards")
+    w.op("rm", DIR + r"\local.txt")
+    again = w.begin(r"C:\ringside.exe", "serve", "4000").until("ready")
+    t.contains(w.op("hash", DIR + r"\file"), "1048576 ", "a redirector that came again")
+    t.eq(again.end().code, 0, "its end")
+
+
+@test(timeout=120)
+def test_redirector_killed_in_create(t):
+    """killed while programs open and close: no hang, and every error is one that says so"""
+    w = wine.Session(t)
+    w.begin(r"C:\ringside.exe", "serve", "60000").until("ready")
+    runs = [w.begin(r"C:\fileop.exe", "hammer", DIR + r"\file", "8000") for _ in range(3)]
+    wine.pause(1)
+    w.kill("ringside.exe")
+    for running in runs:
+        done = running.end(30)
+        # afterwards opens are NTFS's: the file of this redirector has no mark, so it reads as what lies there
+        t.true(done.code == 0 or done.error() in (wine.GONE, wine.OFFLINE), f"status {done.code}: {done.text[-300:]}")
+
+
+@test(timeout=90)
+def test_cancelled_read(t):
+    """CancelIoEx of a read that nobody answers ends it at once"""
+    w = wine.Session(t)
+    w.begin(r"C:\ringside.exe", "silent", "60000").until("ready")
+    error, length, ms = map(int, w.op("cancel", DIR + r"\file", "300").split())
+    t.eq((error, length), (995, 0), "the cancelled read")
+    t.true(ms < 1000 * SLOW, f"it took {ms} ms")
+
+
+@test(timeout=90)
+def test_request_timeout(t):
+    """a request that the redirector never answers ends after the ring's time-out, with an error that says so"""
+    w = wine.Session(t)
+    w.begin(r"C:\ringside.exe", "silent", "60000").until("ready")
+    start = time.monotonic()
+    error = w.op_error("cat", DIR + r"\file")
+    t.true(error in (121, 1460), f"error {error}")
+    t.true(time.monotonic() - start < 15 * SLOW, "no hang")
+
+
+@test(timeout=240)
+def test_ring_garbage(t):
+    """a redirector that answers wrongly and scribbles over the section: programs get errors, nothing hangs, nothing is violated"""
+    w = wine.Session(t)
+    for seed in range(1, 3 if t.quick else 9):
+        side = w.begin(r"C:\ringside.exe", "garbage", "6000", str(seed)).until("ready")
+        for _ in range(2):
+            runs = [w.begin(r"C:\fileop.exe", "hammer", DIR + r"\file", "1500") for _ in range(2)]
+            runs.append(w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "16"))
+            for running in runs:
+                running.end(30)
+        side.end(30)
+        w.expect_clean()
+    w.op("put", r"I:\elsewhere", "x")
+
+
+@test(timeout=180)
+def test_driver_unload_under_load(t):
+    """unloaded while a redirector is registered and programs work: no hang, nothing left; loaded again it serves again"""
+    w = wine.Session(t)
+    for _ in range(3):
+        side = w.begin(r"C:\ringside.exe", "serve", "5000").until("ready")
+        runs = [w.begin(r"C:\fileop.exe", "hammer", DIR + r"\file", "2500") for _ in range(3)]
+        runs.append(w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "16"))
+        wine.pause(0.7)
+        w.unload()
+        for running in runs:
+            running.end(40)
+        side.end(40)
+        w.service("start", "inlay")
+
+
+@test(timeout=180)
+def test_server_gone_and_back(t):
+    """the server is killed and comes again: what runs meanwhile waits, and goes on"""
+    behind = t.export()
+    server = t.server()
+    w = wine.Session(t)
+    w.attach(server, DIR)
+    w.op("put", DIR + r"\f", "before")
+    server.stop(signal.SIGKILL)
+    waiting = w.begin(r"C:\fileop.exe", "cat", DIR + r"\f")
+    wine.pause(1)
+    t.true(waiting.proc.poll() is None, "the program waits")
+    server.start()
+    t.eq(waiting.end(60).text, "before", "what it read when the server was back")
+    w.op("put", DIR + r"\f", "after")
+    t.eq(open(os.path.join(behind, "f")).read(), "after", "on the server")
+
+
+@test(timeout=180)
+def test_attachment_killed(t):
+    """inlay.exe killed under load: errors, then NTFS alone without zeros in place of data; attached again, all is there"""
+    behind = t.export()
+    with open(os.path.join(behind, "f"), "wb") as f:
+        f.write(b"content " * 1000)
+    server = t.server()
+    w = wine.Session(t)
+    w.attach(server, DIR)
+    t.contains(w.op("hash", DIR + r"\f"), "8000 ", "before")
+    running = w.begin(r"C:\exercise.exe", DIR, "2", "2000", "31")
+    wine.pause(1.5)
+    w.kill("inlay.exe")
+    done = running.end(60)
+    t.true(done.code != 0, "the exerciser noticed")
+    t.true(w.op_error("hash", DIR + r"\f") != 0, "a placeholder's data without its redirector")
+    w.attach(server, DIR)
+    t.contains(w.op("hash", DIR + r"\f"), "8000 ", "afterwards")
