@@ -248,7 +248,8 @@ class Session:
         if not os.path.exists(os.path.join(self.prefix, "drive_c", "inlay.exe")):
             raise harness.Failed("inlay.exe was not built")
         self.run(r"C:\fileop.exe", "mkdir", directory)
-        running = self.begin(r"C:\inlay.exe", "attach", "--foreground", f"{server.address}/{export}", directory, *args,
+        user = () if "--user" in args else ("--user", f"{os.geteuid()}:{os.getegid()}")
+        running = self.begin(r"C:\inlay.exe", "attach", "--foreground", *user, f"{server.address}/{export}", directory, *args,
                              name=f"attach-{len(self.started)}")
         return running.until("attached")
 
