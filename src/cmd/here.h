@@ -21,7 +21,9 @@ _Static_assert(INLAY_WINNAME_MAX <= INLAY_HERE_NAME_MAX, "a mapped name fits");
 static inline int inlay_name_here(const char *server, char ret[INLAY_HERE_NAME_MAX + 1])
 {
 #ifdef _WIN32
-	return inlay_winname_from_server(inlay_str(server), ret);
+	int r = inlay_winname_from_server(inlay_str(server), ret);
+
+	return r < 0 ? r : 0;
 #else
 	if (strlen(server) > INLAY_HERE_NAME_MAX)
 		return -INLAY_ENAMETOOLONG;
@@ -33,7 +35,9 @@ static inline int inlay_name_here(const char *server, char ret[INLAY_HERE_NAME_M
 static inline int inlay_name_there(const char *here, char ret[INLAY_NAME_MAX + 1])
 {
 #ifdef _WIN32
-	return inlay_winname_to_server(inlay_str(here), ret);
+	int r = inlay_winname_to_server(inlay_str(here), ret);
+
+	return r < 0 ? r : 0;
 #else
 	if (strlen(here) > INLAY_NAME_MAX)
 		return -INLAY_ENAMETOOLONG;
