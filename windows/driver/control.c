@@ -16,8 +16,7 @@ struct handle {
 	ULONG process;
 };
 
-static DECLARE_CONST_UNICODE_STRING(device_name, L"\\Device\\Inlay");
-static DECLARE_CONST_UNICODE_STRING(link_name, L"\\DosDevices\\Inlay");
+static const WCHAR device_name[] = L"\\Device\\Inlay", link_name[] = L"\\DosDevices\\Inlay";
 static PDEVICE_OBJECT device;
 static PFLT_FILTER filter;
 static LONG stopped;
@@ -269,10 +268,15 @@ static NTSTATUS NTAPI on_close(PDEVICE_OBJECT self, PIRP irp)
 	return complete(irp, STATUS_SUCCESS, 0);
 }
 
+static UNICODE_STRING string_of(const WCHAR *text, SIZE_T size)
+{
+	return (UNICODE_STRING){.Length = (USHORT)(size - sizeof(WCHAR)), .MaximumLength = (USHORT)size, .Buffer = (WCHAR *)(uintptr_t)text};
+}
+
 /* IRQL: PASSIVE_LEVEL */
 NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER own)
 {
-	UNICODE_STRING name = device_name, link = link_name;
+	UNICODE_STRING name = string_of(device_name, sizeof(device_name)), link = string_of(link_name, sizeof(link_name));
 	NTSTATUS status;
 
 	filter = own;
@@ -297,7 +301,7 @@ NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER own)
 /* IRQL: PASSIVE_LEVEL */
 void inlay_control_stop(void)
 {
-	UNICODE_STRING link = link_name;
+	UNICODE_STRING link = string_of(link_name, sizeof(link_name));
 
 	__atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
 	(void)IoDeleteSymbolicLink(&link);
