@@ -63,7 +63,8 @@ struct inlay_wf_hold {
 	char *path, *new_path;
 	struct inlay_wf_node *to;     /* rename: the new directory, its name there, and whether it may replace */
 	char to_name[INLAY_NAME_MAX + 1];
-	uint32_t flags;
+	uint32_t flags;               /* enum inlay_rename_flags */
+	bool unlink;                  /* the new name is the file's already: the old one goes */
 	struct inlay_list waiting;    /* requests, by wait */
 };
 
@@ -166,17 +167,19 @@ struct inlay_wf_close {
 	unsigned count;
 };
 
-struct inlay_wf_rename {
-	struct inlay_winpath *path;
+/* RENAME and REMOVE. */
+struct inlay_wf_change_names {
+	struct inlay_winpath *path;   /* the new name, in the server's case where that is known */
 	struct inlay_wf_standing stood;
 	struct inlay_wf_walk walk;
-	struct inlay_wf_node *to;
+	bool local;                   /* it is a local file's new name */
 	char to_name[INLAY_NAME_MAX + 1];
+	struct inlay_wf_node *to;
+	bool replaces, same;          /* something is there; it is the file itself */
 	struct inlay_wf_change *change;
 	unsigned changes;
-	uint64_t handle;              /* the directory that is looked into */
-	uint64_t cookie;
-	bool others;                  /* it is not empty */
+	uint64_t handle, cookie;      /* the directory that is looked into */
+	inlay_wf_step *verified;
 };
 
 /* The private part of each kind, zero when the request starts. */
@@ -184,7 +187,7 @@ union inlay_wf_private {
 	struct inlay_wf_open open;
 	struct inlay_wf_data data;
 	struct inlay_wf_close close;
-	struct inlay_wf_rename rename;
+	struct inlay_wf_change_names names;
 	struct inlay_wf_listing *listing;
 };
 
@@ -328,6 +331,8 @@ void inlay_wf_name_unlock(struct inlay_winfilter *w, struct inlay_wf_name *n);
 /* The hold that the path, or what it lies in, is part of; NULL. except: of this file, which doesn't count. */
 struct inlay_wf_hold *inlay_wf_hold_find(struct inlay_winfilter *w, struct inlay_str path, const struct inlay_wf_file *except);
 struct inlay_wf_hold *inlay_wf_hold_new(struct inlay_winfilter *w, bool removal, const char *path, const char *new_path);
+/* Whether a path is this one or lies beneath it; then *ret_end is where it goes on. */
+bool inlay_wf_path_is_in(struct inlay_str path, const char *held, uint32_t *ret_end);
 /* Ends the hold of a file, if it has one, and wakes who waits for it. */
 void inlay_wf_hold_end(struct inlay_wf_file *f);
 

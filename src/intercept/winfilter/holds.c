@@ -4,18 +4,25 @@
  */
 #include "intercept/winfilter/filter.h"
 
-/* The path itself or something beneath it. */
+bool inlay_wf_path_is_in(struct inlay_str path, const char *held, uint32_t *ret_end)
+{
+	/* Their lengths may differ where upper and lower case take different bytes: each part's end is tried. */
+	for (uint32_t at = 0; at <= path.len; at++) {
+		if (at < path.len && path.p[at] != '/')
+			continue;
+		if (!inlay_winname_same((struct inlay_str){path.p, at}, inlay_str(held)))
+			continue;
+		*ret_end = at;
+		return true;
+	}
+	return false;
+}
+
 static bool is_in(struct inlay_str path, const char *held)
 {
-	uint32_t at = 0;
+	uint32_t end;
 
-	if (inlay_winname_same(path, inlay_str(held)))
-		return true;
-	/* Its own length may differ where upper and lower case take different bytes: each part's end is tried. */
-	for (; at < path.len; at++)
-		if (path.p[at] == '/' && inlay_winname_same((struct inlay_str){path.p, at}, inlay_str(held)))
-			return true;
-	return false;
+	return held && inlay_wf_path_is_in(path, held, &end);
 }
 
 struct inlay_wf_hold *inlay_wf_hold_find(struct inlay_winfilter *w, struct inlay_str path, const struct inlay_wf_file *except)
@@ -25,7 +32,7 @@ struct inlay_wf_hold *inlay_wf_hold_find(struct inlay_winfilter *w, struct inlay
 
 		if (except && except->hold == h)
 			continue;
-		if (is_in(path, h->path) || (h->new_path && is_in(path, h->new_path)))
+		if (is_in(path, h->path) || is_in(path, h->new_path))
 			return h;
 	}
 	return NULL;

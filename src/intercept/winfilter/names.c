@@ -410,13 +410,13 @@ static int path_add(struct inlay_winpath *p, const uint16_t *units, size_t count
 	return 0;
 }
 
-static int path_fill(struct inlay_winpath *p, const uint16_t *units, size_t count)
+static int path_fill(struct inlay_winpath *p, const uint16_t *units, size_t count, uint16_t between)
 {
 	size_t start = 0;
 	int err = 0;
 
 	for (size_t i = 0; i <= count && err == 0 && count; i++) {
-		if (i < count && units[i] != '\\')
+		if (i < count && units[i] != between)
 			continue;
 		err = path_add(p, units + start, i - start);
 		start = i + 1;
@@ -424,11 +424,31 @@ static int path_fill(struct inlay_winpath *p, const uint16_t *units, size_t coun
 	return err;
 }
 
+static int path_of(const uint16_t *units, size_t count, uint16_t between, struct inlay_winpath **ret)
+{
+	struct inlay_winpath *p;
+	unsigned parts = 1;
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		parts += units[i] == between;
+	if (parts > INLAY_WINPATH_PARTS)
+		return -INLAY_ENAMETOOLONG;
+	p = path_new(count, parts);
+	if (!p)
+		return -INLAY_ENOMEM;
+	err = path_fill(p, units, count, between);
+	if (err < 0)
+		free(p);
+	else
+		*ret = p;
+	return err;
+}
+
 int inlay_winpath_parse(const uint8_t *utf16, size_t len, struct inlay_winpath **ret)
 {
 	size_t count = len / 2;
 	uint16_t *units;
-	unsigned parts = 1;
 	int err;
 
 	if (len % 2)
@@ -438,17 +458,24 @@ int inlay_winpath_parse(const uint8_t *utf16, size_t len, struct inlay_winpath *
 	units = malloc(count ? len : 1);
 	if (!units)
 		return -INLAY_ENOMEM;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		units[i] = inlay_load16(utf16 + 2 * i);
-		parts += units[i] == '\\';
-	}
-	*ret = parts <= INLAY_WINPATH_PARTS ? path_new(count, parts) : NULL;
-	err = parts > INLAY_WINPATH_PARTS ? -INLAY_ENAMETOOLONG : *ret ? path_fill(*ret, units, count) : -INLAY_ENOMEM;
+	err = path_of(units, count, '\\', ret);
 	free(units);
-	if (err < 0) {
-		free(*ret);
-		*ret = NULL;
-	}
+	return err;
+}
+
+int inlay_winpath_make(struct inlay_str wtf8, struct inlay_winpath **ret)
+{
+	uint16_t *units = malloc((wtf8.len + 1u) * sizeof *units);
+	int64_t count;
+	int err;
+
+	if (!units)
+		return -INLAY_ENOMEM;
+	count = inlay_wtf8_to_utf16(wtf8, units, wtf8.len + 1u);
+	err = count < 0 ? (int)count : path_of(units, (size_t)count, '/', ret);
+	free(units);
 	return err;
 }
 

@@ -61,6 +61,9 @@ struct inlay_winpath {
  */
 int inlay_winpath_parse(const uint8_t *utf16, size_t len, struct inlay_winpath **ret) __attribute__((warn_unused_result));
 
+/* The same of WTF-8 with '/' between the parts. */
+int inlay_winpath_make(struct inlay_str wtf8, struct inlay_winpath **ret) __attribute__((warn_unused_result));
+
 /* The same path with another name of the server for one part. -INLAY_EINVAL: it is none; -INLAY_ENOMEM. */
 int inlay_winpath_replace(const struct inlay_winpath *p, unsigned part, struct inlay_str server, struct inlay_winpath **ret)
 	__attribute__((warn_unused_result));

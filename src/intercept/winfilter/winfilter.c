@@ -366,7 +366,7 @@ static const struct row {
 	[INLAY_RING_GETATTR] = {inlay_wf_getattr, true},
 	[INLAY_RING_SETATTR] = {inlay_wf_setattr, true},
 	[INLAY_RING_LIST] = {inlay_wf_list, true},
-	[INLAY_RING_RENAME_BEGIN] = {inlay_wf_rename_begin, true},
+	[INLAY_RING_RENAME_BEGIN] = {inlay_wf_rename_begin, false}, /* of a local file: without */
 	[INLAY_RING_RENAME_END] = {inlay_wf_rename_end, true},
 	[INLAY_RING_REMOVE_BEGIN] = {inlay_wf_remove_begin, true},
 	[INLAY_RING_REMOVE_END] = {inlay_wf_remove_end, true},
@@ -415,9 +415,9 @@ static void take(struct inlay_winfilter *w, const struct inlay_ring_request *in)
 	inlay_list_append(&w->inflight, &rq->link);
 	pthread_mutex_unlock(&w->lock);
 	inlay_loop_busy(w->lane[0].loop, 1);
-	if (rows[in->kind].needs_file) {
+	if (in->file) {
 		rq->file = inlay_table_get(w->files, in->file);
-		if (!rq->file) {
+		if (!rq->file && rows[in->kind].needs_file) {
 			inlay_wf_answer_nt(rq, INLAY_NT_INVALID_HANDLE);
 			return;
 		}
