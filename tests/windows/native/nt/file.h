@@ -208,6 +208,22 @@ typedef enum _FILE_INFORMATION_CLASS {
 	FileCaseSensitiveInformationForceAccessCheck, FileMaximumInformation,
 } FILE_INFORMATION_CLASS, *PFILE_INFORMATION_CLASS;
 
+typedef struct _FSRTL_ADVANCED_FCB_HEADER {
+	SHORT NodeTypeCode, NodeByteSize;
+	UCHAR Flags, IsFastIoPossible, Flags2;
+	UCHAR Reserved : 4, Version : 4;
+	PERESOURCE Resource, PagingIoResource;
+	LARGE_INTEGER AllocationSize, FileSize, ValidDataLength;
+	PFAST_MUTEX FastMutex;
+	LIST_ENTRY FilterContexts;
+	EX_PUSH_LOCK PushLock;
+	PVOID *FileContextSupportPointer;
+} FSRTL_ADVANCED_FCB_HEADER, *PFSRTL_ADVANCED_FCB_HEADER;
+typedef FSRTL_ADVANCED_FCB_HEADER FSRTL_COMMON_FCB_HEADER, *PFSRTL_COMMON_FCB_HEADER;
+#define FSRTL_FCB_HEADER_V1 1
+#define FSRTL_FLAG_ADVANCED_HEADER 0x40
+#define FSRTL_FLAG2_SUPPORTS_FILTER_CONTEXTS 0x02
+
 typedef enum _FSINFOCLASS {
 	FileFsVolumeInformation = 1, FileFsLabelInformation, FileFsSizeInformation, FileFsDeviceInformation,
 	FileFsAttributeInformation, FileFsControlInformation, FileFsFullSizeInformation, FileFsObjectIdInformation,

@@ -25,6 +25,7 @@ _Static_assert(sizeof(wchar_t) == 2, "compile with -fshort-wchar");
 #define VOID void
 #define FORCEINLINE static inline
 #define DECLSPEC_ALIGN(n) __attribute__((aligned(n)))
+#define POINTER_ALIGNMENT DECLSPEC_ALIGN(8)
 #define DECLSPEC_NORETURN __attribute__((noreturn))
 #define UNREFERENCED_PARAMETER(p) ((void)(p))
 #define C_ASSERT(e) _Static_assert(e, #e)
