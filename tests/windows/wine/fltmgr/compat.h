@@ -17,5 +17,6 @@ KIRQL sim_host_irql(void);
 /* What the simulation has of the kernel's own, for filters only: declared as imports there. */
 #define CcFlushCache poly_CcFlushCache
 #define CcPurgeCacheSection poly_CcPurgeCacheSection
+#define MmCanFileBeTruncated poly_MmCanFileBeTruncated
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "hook.h"
 
+#include <stdio.h>
+
 void hook_call_fill(struct drive_call *call, ULONG kind)
 {
 	memset(call, 0, sizeof(*call));
@@ -14,9 +16,11 @@ void hook_call_fill(struct drive_call *call, ULONG kind)
 /* An event of this call's own: a handle's own state is the program's to wait for, and its completion port hears of nothing. */
 static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, void *out, ULONG out_length, IO_STATUS_BLOCK *io)
 {
+	DWORD error = GetLastError(); /* which ntdll's functions leave alone */
 	HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
 	NTSTATUS status;
 
+	SetLastError(error);
 	if (!event)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	status = NtDeviceIoControlFile(handle, event, NULL, NULL, io, code, in, in_length, out, out_length);
@@ -26,6 +30,22 @@ static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, vo
 	}
 	real.NtClose(event);
 	return status;
+}
+
+/* HOOK_TRACE: each call on standard error. */
+static void trace(const struct drive_call *call, const void *data, NTSTATUS status)
+{
+	static int wanted = -1;
+	DWORD error = GetLastError();
+
+	if (wanted < 0)
+		wanted = GetEnvironmentVariableW(L"HOOK_TRACE", NULL, 0) != 0;
+	if (wanted)
+		fprintf(stderr, "[%lu call %u class %x access %x share %x disposition %u options %x %.*ls: %lx]\n", GetCurrentThreadId(), call->kind,
+			call->class, call->access, call->share, call->disposition, call->options,
+			call->kind == DRIVE_CREATE || call->kind == DRIVE_QUERY_ATTRIBUTES ? (int)(call->length / sizeof(WCHAR)) : 0,
+			(const WCHAR *)data, status);
+	SetLastError(error);
 }
 
 NTSTATUS hook_call(HANDLE handle, struct drive_call *call, const void *data, const void *extra, void *answer, ULONG room,
@@ -50,14 +70,17 @@ NTSTATUS hook_call(HANDLE handle, struct drive_call *call, const void *data, con
 	if (NT_SUCCESS(status) && control_io.Information >= sizeof(reply)) {
 		memcpy(&reply, out, sizeof(reply));
 		status = (NTSTATUS)reply.status;
-		io->Status = status;
-		io->Information = reply.information;
+		if (io) { /* Wine's LockFile has none */
+			io->Status = status;
+			io->Information = reply.information;
+		}
 		if (answer)
 			memcpy(answer, out + sizeof(reply), control_io.Information - sizeof(reply));
 	} else if (NT_SUCCESS(status)) {
 		status = STATUS_INVALID_HANDLE;
 	}
 free_both:
+	trace(call, data, status);
 	free(in);
 	free(out);
 	return status;

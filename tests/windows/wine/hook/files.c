@@ -4,6 +4,8 @@
  */
 #include "hook.h"
 
+NTSYSAPI NTSTATUS NTAPI NtSetEvent(HANDLE event, LONG *ret_before);
+
 enum {
 	SYNCHRONOUS = 0x30,
 	NAME_INFORMATION = 9,
@@ -108,6 +110,14 @@ static NTSTATUS open_call(HANDLE handle, struct drive_call *call, const OBJECT_A
 	return hook_call(handle, call, path->Buffer, ea, answer, room, io);
 }
 
+/* Wine's own libraries move with DELETE alone and set attributes with SYNCHRONIZE alone, where Windows' ask for what they use. */
+static ACCESS_MASK access_meant(ACCESS_MASK access)
+{
+	if (access == SYNCHRONIZE)
+		return access | FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES;
+	return access & DELETE ? access | FILE_READ_ATTRIBUTES : access;
+}
+
 NTSTATUS NTAPI hook_NtCreateFile(HANDLE *ret, ACCESS_MASK access, OBJECT_ATTRIBUTES *attr, IO_STATUS_BLOCK *io,
 	LARGE_INTEGER *allocation, ULONG attributes, ULONG share, ULONG disposition, ULONG options, void *ea, ULONG ea_length)
 {
@@ -123,7 +133,7 @@ NTSTATUS NTAPI hook_NtCreateFile(HANDLE *ret, ACCESS_MASK access, OBJECT_ATTRIBU
 	if (!NT_SUCCESS(status))
 		return status;
 	hook_call_fill(&call, DRIVE_CREATE);
-	call.access = access;
+	call.access = access_meant(access);
 	call.share = share;
 	call.disposition = disposition;
 	call.options = options;
@@ -305,9 +315,10 @@ NTSTATUS NTAPI hook_NtSetInformationFile(HANDLE handle, IO_STATUS_BLOCK *io, voi
 /* What Windows may answer later is answered at once here. */
 static NTSTATUS at_once(HANDLE event, IO_STATUS_BLOCK *io, NTSTATUS status)
 {
-	io->Status = status;
+	if (io)
+		io->Status = status;
 	if (event && !NT_ERROR(status))
-		SetEvent(event);
+		NtSetEvent(event, NULL);
 	return status;
 }
 
@@ -407,7 +418,7 @@ NTSTATUS NTAPI hook_NtUnlockFile(HANDLE handle, IO_STATUS_BLOCK *io, LARGE_INTEG
 	hook_call_fill(&call, DRIVE_UNLOCK);
 	call.offset = (uint64_t)offset->QuadPart;
 	call.size = (uint64_t)size->QuadPart;
-	return io->Status = hook_call(handle, &call, NULL, NULL, NULL, 0, io);
+	return at_once(NULL, io, hook_call(handle, &call, NULL, NULL, NULL, 0, io));
 }
 
 NTSTATUS NTAPI hook_NtQueryVolumeInformationFile(HANDLE handle, IO_STATUS_BLOCK *io, void *buffer, ULONG length, ULONG class)

@@ -40,8 +40,11 @@ void hook_adopt_inherited(void)
 	for (ULONG_PTR i = 4; i < 0x400; i += 4) {
 		struct drive_call call;
 		ULONGLONG number;
+		ULONG basic[14];
 		IO_STATUS_BLOCK io;
 
+		if (!NT_SUCCESS(real.NtQueryObject((HANDLE)i, 0, basic, sizeof(basic), NULL)))
+			continue;
 		hook_call_fill(&call, DRIVE_IDENTIFY);
 		if (NT_SUCCESS(hook_call((HANDLE)i, &call, NULL, NULL, &number, sizeof(number), &io)) && io.Information == sizeof(number))
 			hook_mark((HANDLE)i, true);
