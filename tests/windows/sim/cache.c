@@ -572,3 +572,14 @@ BOOLEAN NTAPI CcPurgeCacheSection(PSECTION_OBJECT_POINTERS SectionObjectPointer,
 		sim_violate("CcPurgeCacheSection inside paging I/O", NULL, 0);
 	return sim_cache_purge(node, offset, FileOffset && Length ? Length : ~0ull - offset);
 }
+
+BOOLEAN NTAPI MmCanFileBeTruncated(PSECTION_OBJECT_POINTERS SectionObjectPointer, PLARGE_INTEGER NewFileSize)
+{
+	struct sim_node *node = CONTAINING_RECORD(SectionObjectPointer, struct sim_node, pointers);
+	bool fine;
+
+	sim_mutex_lock(&sim_big);
+	fine = !sim_cache_mapped(node) || (NewFileSize && sim_cache_may_truncate(node, (ULONGLONG)NewFileSize->QuadPart));
+	sim_mutex_unlock(&sim_big);
+	return fine;
+}

@@ -1,6 +1,6 @@
 /*
  * What the simulation asks of the kernel it runs in, and all it asks beside string functions. Natively ../native/host.c,
- * under Wine host_kernel.c.
+ * under Wine ../wine/fltmgr/host.c.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef INLAY_SIM_HOST_H
