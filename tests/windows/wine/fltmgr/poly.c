@@ -208,3 +208,11 @@ NTSTATUS NTAPI poly_MmUnmapViewInSystemSpace(PVOID base)
 {
 	return ZwUnmapViewOfSection(ZwCurrentProcess(), base);
 }
+
+/* Every address is a kernel address here, and stays where it is. */
+PVOID NTAPI poly_MmMapLockedPagesSpecifyCache(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE cache, PVOID base, ULONG bug_check,
+	ULONG priority)
+{
+	(void)mode, (void)cache, (void)base, (void)bug_check, (void)priority;
+	return (UCHAR *)mdl->StartVa + mdl->ByteOffset;
+}
