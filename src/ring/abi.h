@@ -87,7 +87,8 @@ enum inlay_ring_kind {
 
 enum inlay_ring_flags {
 	/*
-	 * READ, WRITE: from the memory manager; must not lead to another file request. Such a WRITE never makes the file longer: what lies
+	 * READ, WRITE, SETATTR: from the memory manager, with the file's locks held on NTFS; must not lead to another file request, nor wait
+	 * for one. Such a WRITE never makes the file longer: what lies
 	 * behind its end is dropped, and counted as written.
 	 */
 	INLAY_RING_PAGING = 1 << 0,

@@ -19,7 +19,26 @@ struct handle {
 static const WCHAR device_name[] = L"\\Device\\Inlay", link_name[] = L"\\DosDevices\\Inlay";
 static PDEVICE_OBJECT device;
 static PFLT_FILTER filter;
-static LONG stopped;
+static LONG stopped; /* interlocked, as is busy */
+static LONG busy;    /* calls inside of the driver's lists */
+static KEVENT idle;
+
+/* Between them the lists stay. False: they are gone, or about to go. IRQL: PASSIVE_LEVEL */
+static bool enter(void)
+{
+	InterlockedIncrement(&busy);
+	if (!__atomic_load_n(&stopped, __ATOMIC_SEQ_CST))
+		return true;
+	if (InterlockedDecrement(&busy) == 0)
+		KeSetEvent(&idle, IO_NO_INCREMENT, FALSE);
+	return false;
+}
+
+static void leave(void)
+{
+	if (InterlockedDecrement(&busy) == 0 && __atomic_load_n(&stopped, __ATOMIC_SEQ_CST))
+		KeSetEvent(&idle, IO_NO_INCREMENT, FALSE);
+}
 
 /* Buffers of one request; the output takes the input's place. */
 struct call {
@@ -66,7 +85,7 @@ static NTSTATUS ring_set(struct call *c)
 		return STATUS_INVALID_DEVICE_STATE;
 	}
 	/* Whoever ended the handle meanwhile may have come too early to see the queue. */
-	if (__atomic_load_n(&c->handle->ended, __ATOMIC_SEQ_CST) || __atomic_load_n(&stopped, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&c->handle->ended, __ATOMIC_SEQ_CST))
 		inlay_queue_stop(queue);
 	return STATUS_SUCCESS;
 }
@@ -160,8 +179,6 @@ static NTSTATUS directory_usage(struct call *c)
 
 static NTSTATUS dispatch(struct call *c, ULONG code)
 {
-	if (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
-		return STATUS_DEVICE_NOT_CONNECTED;
 	switch (code) {
 	case INLAY_CONTROL_VERSION_GET:
 		return version_get(c);
@@ -199,8 +216,12 @@ static NTSTATUS NTAPI on_control(PDEVICE_OBJECT self, PIRP irp)
 		status = STATUS_INVALID_DEVICE_REQUEST; /* the handles in RING_SET are a process's */
 	else if (!c.buffer && (c.in || c.out))
 		status = STATUS_INVALID_PARAMETER;
-	else
+	else if (!enter())
+		status = STATUS_DEVICE_NOT_CONNECTED;
+	else {
 		status = dispatch(&c, at->Parameters.DeviceIoControl.IoControlCode);
+		leave();
+	}
 	return complete(irp, status, NT_SUCCESS(status) ? c.written : 0);
 }
 
@@ -236,8 +257,11 @@ static void end(struct handle *h)
 	queue = __atomic_load_n(&h->queue, __ATOMIC_ACQUIRE);
 	if (queue)
 		inlay_queue_stop(queue);
-	if (!__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
+	if (enter()) {
 		inlay_directories_orphan(h, &h->closed);
+		inlay_queues_reap();
+		leave();
+	}
 }
 
 /* IRQL: PASSIVE_LEVEL */
@@ -281,6 +305,8 @@ NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER own)
 
 	filter = own;
 	stopped = 0;
+	busy = 0;
+	KeInitializeEvent(&idle, SynchronizationEvent, FALSE);
 	status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE, &device);
 	if (!NT_SUCCESS(status))
 		return status;
@@ -304,6 +330,8 @@ void inlay_control_stop(void)
 	UNICODE_STRING link = string_of(link_name, sizeof(link_name));
 
 	__atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&busy, __ATOMIC_SEQ_CST))
+		KeWaitForSingleObject(&idle, Executive, KernelMode, FALSE, NULL);
 	(void)IoDeleteSymbolicLink(&link);
 }
 

@@ -53,7 +53,7 @@ NTSTATUS inlay_file_state(struct inlay_file *file);
 struct inlay_request *inlay_file_request(struct inlay_file *file, uint32_t kind, const UNICODE_STRING *name);
 /* A request with nothing but the file and flags, asked and waited for. ret_attr may be NULL. data: as in inlay_request_ask. */
 NTSTATUS inlay_file_ask(struct inlay_file *file, uint32_t kind, uint32_t flags, PFLT_CALLBACK_DATA data, struct inlay_ring_attr *ret_attr);
-/* SETATTR. attr: what mask names; NULL: size 0. ret_attr may be NULL. */
+/* SETATTR. attr: what mask names; NULL: size 0. ret_attr may be NULL. data NULL: for the memory manager. */
 NTSTATUS inlay_file_set(struct inlay_file *file, uint32_t mask, const struct inlay_ring_attr *attr, PFLT_CALLBACK_DATA data,
 			struct inlay_ring_attr *ret_attr);
 VOID FLTAPI inlay_file_cleanup(PFLT_CONTEXT context, FLT_CONTEXT_TYPE type);

@@ -107,34 +107,39 @@ static FLT_PREOP_CALLBACK_STATUS open_target_directory(struct opening *o)
 	return FLT_PREOP_SUCCESS_NO_CALLBACK;
 }
 
-/*
- * Whether this program may overwrite: NTFS would ask for these rights beside those that the program names, but sees an open only.
- * The handle is opened with the program's token, and gone at once.
- */
-static NTSTATUS may_overwrite(const struct opening *o)
+/* Whether this program may open `name` so; asked of NTFS with the program's token. The handle is gone at once. */
+static NTSTATUS probe(const struct opening *o, UNICODE_STRING name, ACCESS_MASK access, ULONG options)
 {
-	ACCESS_MASK access = FILE_WRITE_DATA | FILE_WRITE_EA | FILE_WRITE_ATTRIBUTES | SYNCHRONIZE;
-	UNICODE_STRING name = o->place.info->Name;
 	OBJECT_ATTRIBUTES attributes;
 	PFILE_OBJECT object = NULL;
 	IO_STATUS_BLOCK io;
 	HANDLE handle;
 	NTSTATUS status;
 
-	if (o->data->RequestorMode == KernelMode && !(o->data->Iopb->OperationFlags & SL_FORCE_ACCESS_CHECK))
-		return STATUS_SUCCESS;
-	if (o->disposition == FILE_SUPERSEDE)
-		access = (access & ~(ACCESS_MASK)FILE_WRITE_DATA) | DELETE;
 	InitializeObjectAttributes(&attributes, &name, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL, NULL);
-	status = FltCreateFileEx(inlay_filter, o->objects->Instance, &handle, &object, access, &attributes, &io, NULL, 0,
+	status = FltCreateFileEx(inlay_filter, o->objects->Instance, &handle, &object, access | SYNCHRONIZE, &attributes, &io, NULL, 0,
 				 FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN,
-				 FILE_NON_DIRECTORY_FILE | FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0,
-				 IO_FORCE_ACCESS_CHECK | IO_IGNORE_SHARE_ACCESS_CHECK);
+				 options | FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0, IO_FORCE_ACCESS_CHECK | IO_IGNORE_SHARE_ACCESS_CHECK);
 	if (!NT_SUCCESS(status))
 		return status;
 	ObfDereferenceObject(object);
 	(void)FltClose(handle);
 	return STATUS_SUCCESS;
+}
+
+static bool is_trusted(PFLT_CALLBACK_DATA data)
+{
+	return data->RequestorMode == KernelMode && !(data->Iopb->OperationFlags & SL_FORCE_ACCESS_CHECK);
+}
+
+/* Whether this program may overwrite: NTFS would ask for these rights beside those that the program names, but sees an open only. */
+static NTSTATUS may_overwrite(const struct opening *o)
+{
+	ACCESS_MASK how = o->disposition == FILE_SUPERSEDE ? DELETE : FILE_WRITE_DATA;
+
+	if (is_trusted(o->data))
+		return STATUS_SUCCESS;
+	return probe(o, o->place.info->Name, how | FILE_WRITE_EA | FILE_WRITE_ATTRIBUTES, FILE_NON_DIRECTORY_FILE);
 }
 
 /* What NTFS would say to this disposition, now that the file exists. */
@@ -170,14 +175,66 @@ static NTSTATUS prepare_remote(struct opening *o)
 	return status;
 }
 
+/* The name of the directory that the name lies in, with the volume. */
+static UNICODE_STRING parent_of(const UNICODE_STRING *name)
+{
+	UNICODE_STRING parent = *name;
+	USHORT units = parent.Length / (USHORT)sizeof(WCHAR);
+
+	while (units && parent.Buffer[units - 1] == L'\\')
+		units--;
+	while (units && parent.Buffer[units - 1] != L'\\')
+		units--;
+	parent.Length = parent.MaximumLength = (USHORT)((units ? units - 1u : 0u) * sizeof(WCHAR));
+	return parent;
+}
+
+/*
+ * Whether this program may make something there. The redirector makes it, so NTFS doesn't ask. A parent that isn't there yet is
+ * fetched first.
+ */
+static bool may_create(struct opening *o)
+{
+	ACCESS_MASK access = o->options & FILE_DIRECTORY_FILE ? FILE_ADD_SUBDIRECTORY : FILE_ADD_FILE;
+	UNICODE_STRING parent = parent_of(&o->place.info->Name), rest = o->place.rest;
+	NTSTATUS status;
+
+	if (is_trusted(o->data) || !rest.Length)
+		return true;
+	status = probe(o, parent, access, FILE_DIRECTORY_FILE);
+	if (status == STATUS_OBJECT_PATH_NOT_FOUND || status == STATUS_OBJECT_NAME_NOT_FOUND) {
+		UNICODE_STRING above = parent_of(&rest);
+
+		o->place.rest = above;
+		(void)open_target_directory(o);
+		o->place.rest = rest;
+		status = probe(o, parent, access, FILE_DIRECTORY_FILE);
+	}
+	return status != STATUS_ACCESS_DENIED;
+}
+
+/* What is asked for by a program that may open what exists, and make nothing. */
+static ULONG without_creation(ULONG disposition)
+{
+	return disposition == FILE_SUPERSEDE || disposition == FILE_OVERWRITE_IF ? FILE_OVERWRITE : FILE_OPEN;
+}
+
 static FLT_PREOP_CALLBACK_STATUS open_named(struct opening *o)
 {
 	PIO_SECURITY_CONTEXT security = o->data->Iopb->Parameters.Create.SecurityContext;
 	struct inlay_open_how how = {.disposition = o->disposition, .options = o->options, .attributes = o->attributes,
 				     .access = security ? security->DesiredAccess : 0};
+	bool barred = creates(o->disposition) && !may_create(o);
 	NTSTATUS status;
 
+	if (barred)
+		how.disposition = without_creation(o->disposition);
 	status = inlay_open_ask(o->data, &o->place, &how, &o->answer, &o->file);
+	if (barred && (status == STATUS_OBJECT_NAME_NOT_FOUND || (NT_SUCCESS(status) && o->answer.verdict == INLAY_RING_ABSENT))) {
+		if (NT_SUCCESS(status))
+			inlay_file_put(o->file);
+		return inlay_complete(o->data, STATUS_ACCESS_DENIED, 0);
+	}
 	if (!NT_SUCCESS(status))
 		return inlay_complete(o->data, status, 0);
 	if (o->answer.verdict != INLAY_RING_REMOTE) {

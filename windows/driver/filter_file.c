@@ -142,6 +142,7 @@ NTSTATUS inlay_file_set(struct inlay_file *file, uint32_t mask, const struct inl
 	r = inlay_file_request(file, INLAY_RING_SETATTR, NULL);
 	if (!r)
 		return STATUS_INSUFFICIENT_RESOURCES;
+	r->wire.flags = data ? 0 : INLAY_RING_PAGING;
 	r->wire.in.set.mask = mask;
 	if (attr)
 		r->wire.in.set.attr = *attr;

@@ -139,7 +139,8 @@ static NTSTATUS adopt(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects, st
 	if (NT_SUCCESS(status)) {
 		InterlockedIncrement(&file->directory->open_files);
 		file->counted = true;
-		data->IoStatus.Information = information_of(file);
+		if (information_of(file) != FILE_OPENED) /* else NTFS may have more to say */
+			data->IoStatus.Information = information_of(file);
 	}
 	return status;
 }

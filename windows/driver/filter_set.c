@@ -43,6 +43,18 @@ static FLT_PREOP_CALLBACK_STATUS resize(struct setting *s, LONGLONG size)
 	return inlay_complete(s->data, status, 0);
 }
 
+/* The memory manager makes room for a section, with NTFS's locks held: the server is told, then NTFS does its own part. */
+static FLT_PREOP_CALLBACK_STATUS extend_for_section(struct setting *s, LONGLONG size)
+{
+	struct inlay_ring_attr attr = {.size = (uint64_t)size};
+	NTSTATUS status;
+
+	if (size < 0)
+		return inlay_complete(s->data, STATUS_INVALID_PARAMETER, 0);
+	status = inlay_file_set(s->file, INLAY_RING_SET_SIZE, &attr, NULL, NULL);
+	return NT_SUCCESS(status) ? FLT_PREOP_SUCCESS_NO_CALLBACK : inlay_complete(s->data, status, 0);
+}
+
 static FLT_PREOP_CALLBACK_STATUS set_end(struct setting *s)
 {
 	const FILE_END_OF_FILE_INFORMATION *in = s->buffer;
@@ -51,6 +63,8 @@ static FLT_PREOP_CALLBACK_STATUS set_end(struct setting *s)
 		return inlay_complete(s->data, STATUS_INFO_LENGTH_MISMATCH, 0);
 	if (s->data->Iopb->Parameters.SetFileInformation.AdvanceOnly)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK; /* the cache manager's, about NTFS's valid data */
+	if (s->data->Iopb->IrpFlags & IRP_PAGING_IO)
+		return extend_for_section(s, in->EndOfFile.QuadPart);
 	return resize(s, in->EndOfFile.QuadPart);
 }
 
@@ -157,7 +171,7 @@ INLAY_PRE(inlay_pre_set)
 			    .length = data->Iopb->Parameters.SetFileInformation.Length};
 	FLT_PREOP_CALLBACK_STATUS result;
 
-	if (!inlay_directories_any() || (data->Iopb->IrpFlags & IRP_PAGING_IO))
+	if (!inlay_directories_any())
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	s.file = inlay_file_get(objects);
 	switch ((int)data->Iopb->Parameters.SetFileInformation.FileInformationClass) {

@@ -106,6 +106,7 @@ static void settle(struct inlay_request *r, const struct inlay_ring_completion *
 	KIRQL irql = KeAcquireSpinLockRaiseToDpc(&q->lock);
 
 	free_slot(r);
+	r->age = 0; /* it gets on */
 	if (keep)
 		inlay_queue_enlist(r, more);
 	KeReleaseSpinLock(&q->lock, irql);
