@@ -107,7 +107,7 @@ static void print_text(const char *answer, const char *path)
 	char side[16], why[512];
 
 	printf("%-6s  ", inlay_json_text(inlay_json_find(answer, "side"), side, sizeof(side)));
-	inlay_print_name(path, stdout);
+	inlay_print_path(path, stdout);
 	fputs("  ", stdout);
 	inlay_print_name(inlay_json_text(inlay_json_find(answer, "why"), why, sizeof(why)), stdout);
 	putchar('\n');

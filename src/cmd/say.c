@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,7 +57,7 @@ size_t inlay_printable(const char *text, size_t len, char *buf, size_t size)
 	return used;
 }
 
-void inlay_print_name(const char *text, FILE *to)
+static void print(const char *text, FILE *to, bool plain_backslash)
 {
 	char piece[64];
 	size_t len = strlen(text);
@@ -67,10 +68,24 @@ void inlay_print_name(const char *text, FILE *to)
 
 		step = step ? step : 1;
 		inlay_printable(text, step, piece, sizeof(piece));
-		fputs(piece, to);
+		fputs(plain_backslash && *text == '\\' ? "\\" : piece, to);
 		text += step;
 		len -= step;
 	}
+}
+
+void inlay_print_name(const char *text, FILE *to)
+{
+	print(text, to, false);
+}
+
+void inlay_print_path(const char *text, FILE *to)
+{
+#ifdef _WIN32
+	print(text, to, true);
+#else
+	print(text, to, false);
+#endif
 }
 
 size_t inlay_name_width(const char *text)

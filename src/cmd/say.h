@@ -23,6 +23,8 @@ void inlay_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t inlay_printable(const char *text, size_t len, char *buf, size_t size);
 /* The same to a stream. */
 void inlay_print_name(const char *text, FILE *to);
+/* A path of this host: on Windows a backslash stays one. */
+void inlay_print_path(const char *text, FILE *to);
 /* Columns that inlay_print_name() takes, one per code point. */
 size_t inlay_name_width(const char *text);
 

@@ -230,26 +230,36 @@ static void begin(struct inlay_task *t)
 	inlay_winfilter_ready(inlay_container(t, struct inlay_attachment, begin)->filter);
 }
 
+/* The driver is told: first of the ring, then of the directory, from when on requests come. */
+static int register_filter(struct inlay_attachment *a)
+{
+	int status = inlay_driver_set_ring(&a->driver, a->timeout_ms ? a->timeout_ms + RING_TIMEOUT_MORE_MS : 0);
+
+	if (status < 0) {
+		inlay_error("%s: the driver takes no section of %llu bytes: %s", a->directory.name,
+			(unsigned long long)a->driver.geometry.size, inlay_status_text(status));
+		return status;
+	}
+	a->begin.done = begin;
+	inlay_loop_post(inlay_crew_loop(a->crew, 0), &a->begin);
+	status = inlay_driver_add(&a->driver, DIRECTORY, a->directory.volume, a->directory.path);
+	a->added = a->was_added = status == 0;
+	if (status < 0)
+		inlay_error("%s: the driver does not take %ls%ls: %s", a->directory.name, a->directory.volume, a->directory.path,
+			inlay_status_text(status));
+	return status;
+}
+
 int inlay_attachment_start(struct inlay_attachment *a)
 {
-	uint32_t timeout_ms = a->timeout_ms ? a->timeout_ms + RING_TIMEOUT_MORE_MS : 0;
-	struct inlay_loop *home = inlay_crew_loop(a->crew, 0);
-	int status = inlay_loop_wait_handle(home, a->driver.requests, requests_came, a, &a->requests);
+	int status = inlay_loop_wait_handle(inlay_crew_loop(a->crew, 0), a->driver.requests, requests_came, a, &a->requests);
 
 	if (status < 0)
 		return status;
 	inlay_link_start(a->link);
 	status = inlay_crew_start(a->crew);
 	a->running = status == 0;
-	if (status == 0)
-		status = inlay_driver_set_ring(&a->driver, timeout_ms);
-	if (status < 0)
-		return status;
-	a->begin.done = begin;
-	inlay_loop_post(home, &a->begin);
-	status = inlay_driver_add(&a->driver, DIRECTORY, a->directory.volume, a->directory.path);
-	a->added = a->was_added = status == 0;
-	return status;
+	return status < 0 ? status : register_filter(a);
 }
 
 void *inlay_attachment_over_event(const struct inlay_attachment *a)

@@ -14,7 +14,7 @@
 #include <windows.h>
 
 #define ENTRIES 1024u
-#define SLOTS 128u
+#define SLOTS 64u
 #define SLOT_SIZE (256u * 1024u)
 
 static int control(const struct inlay_driver *d, uint32_t code, const void *in, size_t in_len, void *out, size_t out_len)

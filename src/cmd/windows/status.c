@@ -72,7 +72,7 @@ static void print_entry(const struct inlay_peer *peer, const char *state)
 {
 	char text[256];
 
-	inlay_print_name(peer->running->dir, stdout);
+	inlay_print_path(peer->running->dir, stdout);
 	putchar('\n');
 	inlay_answer_line("source", peer->running->source);
 	if (peer->status == 0) {
