@@ -99,7 +99,7 @@ def test_driver_unload_under_load(t):
         runs = [w.begin(r"C:\fileop.exe", "hammer", DIR + r"\file", "2500") for _ in range(3)]
         runs.append(w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "16"))
         wine.pause(0.7)
-        w.unload()
+        w.unload(forgotten=1)
         for running in runs:
             running.end(40)
         side.end(40)

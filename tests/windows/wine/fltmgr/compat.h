@@ -18,5 +18,6 @@ KIRQL sim_host_irql(void);
 #define CcFlushCache poly_CcFlushCache
 #define CcPurgeCacheSection poly_CcPurgeCacheSection
 #define MmCanFileBeTruncated poly_MmCanFileBeTruncated
+#define MmCanFileBeTruncated poly_MmCanFileBeTruncated
 
 #endif

@@ -6,6 +6,8 @@
  */
 #include "glue.h"
 
+#include <fltkernel.h>
+
 NTSYSAPI NTSTATUS NTAPI ZwMapViewOfSection(HANDLE section, HANDLE process, PVOID *base, ULONG_PTR zero, SIZE_T commit,
 	PLARGE_INTEGER offset, PSIZE_T size, SECTION_INHERIT inherit, ULONG type, ULONG protection);
 NTSYSAPI NTSTATUS NTAPI ZwUnmapViewOfSection(HANDLE process, PVOID base);
@@ -215,4 +217,19 @@ PVOID NTAPI poly_MmMapLockedPagesSpecifyCache(PMDL mdl, KPROCESSOR_MODE mode, ME
 {
 	(void)mode, (void)cache, (void)base, (void)bug_check, (void)priority;
 	return (UCHAR *)mdl->StartVa + mdl->ByteOffset;
+}
+
+static VOID NTAPI filter_unload(PDRIVER_OBJECT driver)
+{
+	(void)sim_filter_unload(driver, true);
+}
+
+/* The real filter manager takes over a filter's unloading, too. */
+NTSTATUS FLTAPI poly_FltRegisterFilter(PDRIVER_OBJECT driver, CONST FLT_REGISTRATION *registration, PFLT_FILTER *ret_filter)
+{
+	NTSTATUS status = FltRegisterFilter(driver, registration, ret_filter);
+
+	if (NT_SUCCESS(status))
+		driver->DriverUnload = filter_unload;
+	return status;
 }
