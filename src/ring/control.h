@@ -5,6 +5,7 @@
  * \Device\Inlay, linked as \\.\Inlay, opened by administrators only. One handle is one redirector: its ring, its filter
  * directories. When the handle is closed, or its process dies, every request under way ends with an error, the directories
  * are NTFS's alone again, and nothing of the registration is left. All structures are copied before they are checked.
+ * A process that has it open sees what lies in a directory whose redirector has gone as NTFS has it, and may clear it away.
  */
 #ifndef INLAY_RING_CONTROL_H
 #define INLAY_RING_CONTROL_H

@@ -10,6 +10,7 @@
 #include "ring/control.h"
 
 struct handle {
+	LIST_ENTRY link;           /* handles_lock; until it has ended */
 	struct inlay_queue *queue; /* set once, interlocked; a reference */
 	bool closed;               /* the directories' lock */
 	LONG ended;                /* interlocked: cleanup or close has been here */
@@ -19,6 +20,8 @@ struct handle {
 static const WCHAR device_name[] = L"\\Device\\Inlay", link_name[] = L"\\DosDevices\\Inlay";
 static PDEVICE_OBJECT device;
 static PFLT_FILTER filter;
+static LIST_ENTRY handles;
+static FAST_MUTEX handles_lock;
 static LONG stopped; /* interlocked, as is busy */
 static LONG busy;    /* calls inside of the driver's lists */
 static KEVENT idle;
@@ -240,6 +243,9 @@ static NTSTATUS NTAPI on_create(PDEVICE_OBJECT self, PIRP irp)
 	if (!h)
 		return complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
 	h->process = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
+	ExAcquireFastMutex(&handles_lock);
+	InsertTailList(&handles, &h->link);
+	ExReleaseFastMutex(&handles_lock);
 	at->FileObject->FsContext = h;
 	return complete(irp, STATUS_SUCCESS, FILE_OPENED);
 }
@@ -254,6 +260,9 @@ static void end(struct handle *h)
 
 	if (InterlockedExchange(&h->ended, 1))
 		return;
+	ExAcquireFastMutex(&handles_lock);
+	RemoveEntryList(&h->link);
+	ExReleaseFastMutex(&handles_lock);
 	queue = __atomic_load_n(&h->queue, __ATOMIC_ACQUIRE);
 	if (queue)
 		inlay_queue_stop(queue);
@@ -292,6 +301,18 @@ static NTSTATUS NTAPI on_close(PDEVICE_OBJECT self, PIRP irp)
 	return complete(irp, STATUS_SUCCESS, 0);
 }
 
+/* IRQL: APC_LEVEL */
+bool inlay_control_is_redirector(ULONG process)
+{
+	bool found = false;
+
+	ExAcquireFastMutex(&handles_lock);
+	for (LIST_ENTRY *l = handles.Flink; l != &handles && !found; l = l->Flink)
+		found = CONTAINING_RECORD(l, struct handle, link)->process == process;
+	ExReleaseFastMutex(&handles_lock);
+	return found;
+}
+
 static UNICODE_STRING string_of(const WCHAR *text, SIZE_T size)
 {
 	return (UNICODE_STRING){.Length = (USHORT)(size - sizeof(WCHAR)), .MaximumLength = (USHORT)size, .Buffer = (WCHAR *)(uintptr_t)text};
@@ -307,6 +328,8 @@ NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER own)
 	stopped = 0;
 	busy = 0;
 	KeInitializeEvent(&idle, SynchronizationEvent, FALSE);
+	InitializeListHead(&handles);
+	ExInitializeFastMutex(&handles_lock);
 	status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE, &device);
 	if (!NT_SUCCESS(status))
 		return status;

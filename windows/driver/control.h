@@ -7,11 +7,19 @@
 
 #include "fltkernel.h"
 
+#include <stdbool.h>
+
 /* filter: to attach to volumes with; must stay until inlay_control_stop. IRQL: PASSIVE_LEVEL. */
 NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER filter);
 /* No new handles, and nothing new through those that are open. IRQL: PASSIVE_LEVEL. */
 void inlay_control_stop(void);
 /* The device goes as soon as no handle is open. IRQL: PASSIVE_LEVEL. */
 void inlay_control_delete(void);
+
+/*
+ * Whether a process has the device open: what a redirector that has gone left, it sees as NTFS has it, marks included, and may
+ * clear away. IRQL: APC_LEVEL.
+ */
+bool inlay_control_is_redirector(ULONG process);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "filter.h"
 
+#include "control.h"
 #include "filter_create.h"
 
 #ifndef IO_FORCE_ACCESS_CHECK
@@ -270,6 +271,8 @@ static FLT_PREOP_CALLBACK_STATUS open_placed(struct opening *o)
 	struct inlay_directory *d = o->place.directory;
 
 	if (!inlay_directory_live(d)) {
+		if (inlay_control_is_redirector(FltGetRequestorProcessId(o->data)))
+			return FLT_PREOP_SUCCESS_NO_CALLBACK;
 		*o->context = (PVOID)(uintptr_t)inlay_context_orphan;
 		return FLT_PREOP_SUCCESS_WITH_CALLBACK;
 	}

@@ -6,6 +6,7 @@
  */
 #include "filter.h"
 
+#include "control.h"
 #include "filter_create.h"
 
 static void refuse(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects, NTSTATUS status)
@@ -162,7 +163,8 @@ static void opened_by_id(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects)
 	if (!place.directory)
 		return;
 	if (!inlay_directory_live(place.directory)) {
-		open_orphan(data, objects);
+		if (!inlay_control_is_redirector(FltGetRequestorProcessId(data)))
+			open_orphan(data, objects);
 	} else if (place.directory->process != FltGetRequestorProcessId(data)) {
 		status = inlay_open_ask(data, &place, &how, &answer, &file);
 		if (NT_SUCCESS(status)) {

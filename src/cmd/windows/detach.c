@@ -10,6 +10,7 @@
 #include "cmd/say.h"
 #include "cmd/windows/commands.h"
 #include "cmd/windows/directory.h"
+#include "cmd/windows/driver.h"
 #include "cmd/windows/placeholders.h"
 #include "cmd/windows/privileges.h"
 
@@ -120,6 +121,7 @@ static void tell_held(struct target *t, bool always)
 /* What a process left that is gone: the driver has let go, the placeholders are still there. */
 static int clear_leftover(const char *dir)
 {
+	struct inlay_driver driver = {0};
 	struct inlay_directory d = {0};
 	struct inlay_placeholders p = {0};
 	struct inlay_clearing c = {0};
@@ -128,15 +130,18 @@ static int clear_leftover(const char *dir)
 	int status;
 
 	inlay_privileges_enable();
+	(void)inlay_driver_open_device(&driver); /* without a driver nothing is hidden */
 	if (inlay_directory_open(&d, dir, why, sizeof(why)) < 0) {
 		inlay_say("%s", why);
 		inlay_directory_close(&d);
+		inlay_driver_close(&driver);
 		return INLAY_EXIT_FAILED;
 	}
 	p.root = d.handle;
 	if (inlay_placeholders_root_mark(&p, &whose) <= 0) {
 		inlay_say("not attached: %s: \"inlay status\" shows what is", dir);
 		inlay_directory_close(&d);
+		inlay_driver_close(&driver);
 		return INLAY_EXIT_FAILED;
 	}
 	inlay_say("its process is gone: %s: removing what it left", d.name);
@@ -147,6 +152,7 @@ static int clear_leftover(const char *dir)
 		inlay_say("can't remove: %s\\%s: %s: %s", d.name, c.where, inlay_status_text(status),
 			status == -INLAY_EBUSY ? "end the programs that hold it, then detach again" : "detach again as administrator");
 	inlay_directory_close(&d);
+	inlay_driver_close(&driver);
 	return status < 0 ? INLAY_EXIT_FAILED : INLAY_EXIT_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "os/windows/error.h"
 #include "ring/ring.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,22 +27,46 @@ static int control(const struct inlay_driver *d, uint32_t code, const void *in, 
 	return count == out_len ? 0 : -INLAY_EPROTO;
 }
 
-static int open_device(struct inlay_driver *d, char *why, size_t why_len)
+int inlay_driver_open_device(struct inlay_driver *d)
 {
 	HANDLE device = CreateFileA(INLAY_CONTROL_DEVICE, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
-	DWORD error = GetLastError();
 
-	if (device != INVALID_HANDLE_VALUE) {
-		d->device = device;
-		return 0;
-	}
-	if (error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND)
-		snprintf(why, why_len, "the driver is not loaded: " INLAY_CONTROL_DEVICE ": \"fltmc load inlay\", as administrator");
-	else if (error == ERROR_ACCESS_DENIED)
-		snprintf(why, why_len, "no permission to use the driver: " INLAY_CONTROL_DEVICE ": start it as administrator");
-	else
-		snprintf(why, why_len, "the driver does not open: " INLAY_CONTROL_DEVICE ": error %lu", error);
-	return inlay_status_from_win32(error);
+	if (device == INVALID_HANDLE_VALUE)
+		return inlay_status_from_win32(GetLastError());
+	d->device = device;
+	return 0;
+}
+
+/* As "fltmc load" does. False: it isn't installed, or doesn't start, or the caller may not. */
+static bool load_driver(void)
+{
+	SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT), found = NULL;
+	bool started = false;
+
+	if (manager)
+		found = OpenServiceW(manager, L"inlay", SERVICE_START);
+	if (found)
+		started = StartServiceW(found, 0, NULL) || GetLastError() == ERROR_SERVICE_ALREADY_RUNNING;
+	if (found)
+		CloseServiceHandle(found);
+	if (manager)
+		CloseServiceHandle(manager);
+	return started;
+}
+
+static int open_device(struct inlay_driver *d, char *why, size_t why_len)
+{
+	int status = inlay_driver_open_device(d);
+
+	if (status == -INLAY_ENOENT && load_driver())
+		status = inlay_driver_open_device(d);
+	if (status == -INLAY_ENOENT)
+		snprintf(why, why_len, "the driver is not loaded: " INLAY_CONTROL_DEVICE ": \"fltmc load inlay\" as administrator says why");
+	else if (status == -INLAY_EACCES)
+		snprintf(why, why_len, "no permission to use the driver: " INLAY_CONTROL_DEVICE ": start a console as administrator");
+	else if (status < 0)
+		snprintf(why, why_len, "the driver does not open: " INLAY_CONTROL_DEVICE ": %s", inlay_status_text(status));
+	return status;
 }
 
 static int check_version(const struct inlay_driver *d, char *why, size_t why_len)

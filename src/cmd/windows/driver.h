@@ -24,6 +24,11 @@ struct inlay_driver {
  * user in why. inlay_driver_close() in both cases.
  */
 int inlay_driver_open(struct inlay_driver *d, char *why, size_t why_len);
+/*
+ * The device alone: this process then sees what a redirector that has gone left behind as NTFS has it, and may clear it away. -INLAY_ENOENT: no
+ * driver is loaded, so nothing is hidden either.
+ */
+int inlay_driver_open_device(struct inlay_driver *d);
 /* Hands section and events over, once the ring's head is written. timeout_ms: how long a request may be unanswered; 0 = for ever. */
 int inlay_driver_set_ring(const struct inlay_driver *d, uint32_t timeout_ms);
 /* Names the directory: the volume's device and the path on it, as the driver will see them. -INLAY_EEXIST: within or above another one. */
