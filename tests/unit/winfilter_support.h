@@ -24,6 +24,7 @@
 /* ---- NTFS: a list of names ---- */
 
 struct ntfs_entry {
+	struct inlay_map_link link;
 	char path[512];
 	bool marked, dir, busy; /* busy: it can't be changed or removed */
 	struct inlay_ring_attr attr;
@@ -32,45 +33,81 @@ struct ntfs_entry {
 };
 
 static struct {
-	struct ntfs_entry *entry;
+	struct ntfs_entry **entry;
 	unsigned count, cap;
-	unsigned calls[5]; /* inspect, put, remove, list, of these failed */
-	int fail_put;      /* the next put says so */
-	unsigned fail_puts; /* that many times */
-	void (*before_put)(const char *path);
+	struct inlay_map by_path;
+	unsigned calls[4]; /* inspect, put, remove, list */
+	int fail_put;      /* the next fail_puts puts say so */
+	unsigned fail_puts;
+	unsigned fail_one_in; /* of all calls, by shuffle; 0: none */
 } ntfs;
+
+static const struct inlay_hash_key ntfs_key = {{1, 1}};
+
+static inline uint64_t ntfs_hash(const char *path)
+{
+	return inlay_winname_hash(&ntfs_key, inlay_str(path));
+}
 
 static inline struct ntfs_entry *ntfs_find(const char *path)
 {
-	for (unsigned i = 0; i < ntfs.count; i++)
-		if (inlay_winname_same(inlay_str(ntfs.entry[i].path), inlay_str(path)))
-			return &ntfs.entry[i];
+	struct inlay_map_link *link = inlay_map_find(&ntfs.by_path, ntfs_hash(path));
+
+	for (; link; link = inlay_map_find_next(link)) {
+		struct ntfs_entry *e = inlay_container(link, struct ntfs_entry, link);
+
+		if (inlay_winname_same(inlay_str(e->path), inlay_str(path)))
+			return e;
+	}
 	return NULL;
+}
+
+static inline void ntfs_name(struct ntfs_entry *e, const char *path)
+{
+	inlay_map_remove(&ntfs.by_path, &e->link);
+	snprintf(e->path, sizeof e->path, "%s", path);
+	inlay_map_add(&ntfs.by_path, &e->link, ntfs_hash(path));
 }
 
 static inline struct ntfs_entry *ntfs_add(const char *path, bool dir)
 {
 	struct ntfs_entry *e;
 
+	w.in_side++; /* its memory does not fail */
+	e = calloc(1, sizeof *e);
+	assert_non_null(e);
 	if (ntfs.count == ntfs.cap) {
 		ntfs.cap = ntfs.cap ? 2 * ntfs.cap : 64;
-		ntfs.entry = realloc(ntfs.entry, ntfs.cap * sizeof *ntfs.entry);
+		ntfs.entry = realloc(ntfs.entry, ntfs.cap * sizeof(struct ntfs_entry *));
 		assert_non_null(ntfs.entry);
 	}
-	e = &ntfs.entry[ntfs.count++];
-	memset(e, 0, sizeof *e);
+	ntfs.entry[ntfs.count++] = e;
 	snprintf(e->path, sizeof e->path, "%s", path);
+	inlay_map_add(&ntfs.by_path, &e->link, ntfs_hash(path));
 	e->dir = dir;
 	e->attr.attributes = dir ? INLAY_WIN_DIRECTORY : INLAY_WIN_ARCHIVE;
+	w.in_side--;
 	return e;
+}
+
+static inline void ntfs_drop(unsigned i)
+{
+	inlay_map_remove(&ntfs.by_path, &ntfs.entry[i]->link);
+	free(ntfs.entry[i]);
+	ntfs.entry[i] = ntfs.entry[--ntfs.count];
 }
 
 static inline void ntfs_delete(const char *path)
 {
-	struct ntfs_entry *e = ntfs_find(path);
+	const struct ntfs_entry *e = ntfs_find(path);
 
 	assert_non_null(e);
-	*e = ntfs.entry[--ntfs.count];
+	for (unsigned i = 0; i < ntfs.count; i++) {
+		if (ntfs.entry[i] == e) {
+			ntfs_drop(i);
+			return;
+		}
+	}
 }
 
 static inline bool ntfs_is_beneath(const char *path, const char *dir)
@@ -86,12 +123,12 @@ static inline void ntfs_rename(const char *from, const char *to)
 	char path[512];
 
 	for (unsigned i = 0; i < ntfs.count; i++) {
-		struct ntfs_entry *e = &ntfs.entry[i];
+		struct ntfs_entry *e = ntfs.entry[i];
 
 		if (!inlay_winname_same(inlay_str(e->path), inlay_str(from)) && !ntfs_is_beneath(e->path, from))
 			continue;
 		snprintf(path, sizeof path, "%s%s", to, e->path + strlen(from));
-		snprintf(e->path, sizeof e->path, "%s", path);
+		ntfs_name(e, path);
 	}
 }
 
@@ -134,12 +171,19 @@ static inline void ntfs_fill(const struct ntfs_entry *e, struct inlay_placeholde
 	snprintf(ret->name, sizeof ret->name, "%s", name);
 }
 
+static inline bool ntfs_fails(void)
+{
+	return ntfs.fail_one_in && shuffle_next() % ntfs.fail_one_in == 0;
+}
+
 static inline int ntfs_inspect(void *arg, const char *path, struct inlay_placeholder *ret)
 {
 	const struct ntfs_entry *e = ntfs_find(path);
 
 	assert_ptr_equal(arg, &ntfs);
 	ntfs.calls[0]++;
+	if (ntfs_fails())
+		return -INLAY_EIO;
 	if (e)
 		ntfs_fill(e, ret);
 	else
@@ -154,13 +198,13 @@ static inline int ntfs_put(void *arg, const char *path, const struct inlay_place
 
 	(void)arg;
 	ntfs.calls[1]++;
-	if (ntfs.before_put)
-		ntfs.before_put(path);
 	if (ntfs.fail_puts) {
 		ntfs.fail_puts--;
 		return ntfs.fail_put;
 	}
 	e = ntfs_find(path);
+	if (ntfs_fails())
+		return -INLAY_EIO;
 	if (!ntfs_parent_stands(path))
 		return -INLAY_ENOENT;
 	if (e && (!e->marked || e->dir != dir))
@@ -169,7 +213,7 @@ static inline int ntfs_put(void *arg, const char *path, const struct inlay_place
 		return -INLAY_EBUSY;
 	if (!e)
 		e = ntfs_add(path, dir);
-	snprintf(e->path, sizeof e->path, "%s", path);
+	ntfs_name(e, path);
 	e->marked = true;
 	e->attr = want->attr;
 	e->mark = want->mark;
@@ -180,19 +224,22 @@ static inline int ntfs_put(void *arg, const char *path, const struct inlay_place
 static inline int ntfs_remove(void *arg, const char *path)
 {
 	struct ntfs_entry *e = ntfs_find(path);
+	char name[512];
 	bool left = false, busy = false;
 
 	(void)arg;
 	ntfs.calls[2]++;
+	if (ntfs_fails())
+		return -INLAY_EIO;
 	if (!e)
 		return ntfs_parent_stands(path) ? 0 : -INLAY_ENOENT;
 	if (!e->marked)
 		return -INLAY_EEXIST;
 	for (unsigned i = 0; i < ntfs.count; i++) {
-		bool in = ntfs_is_beneath(ntfs.entry[i].path, path);
+		bool in = ntfs_is_beneath(ntfs.entry[i]->path, path);
 
-		left = left || (in && !ntfs.entry[i].marked);
-		busy = busy || ((in || &ntfs.entry[i] == e) && ntfs.entry[i].busy);
+		left = left || (in && !ntfs.entry[i]->marked);
+		busy = busy || ((in || ntfs.entry[i] == e) && ntfs.entry[i]->busy);
 	}
 	if (busy)
 		return -INLAY_EBUSY;
@@ -200,9 +247,12 @@ static inline int ntfs_remove(void *arg, const char *path)
 		e->marked = false;
 		return -INLAY_ENOTEMPTY;
 	}
+	snprintf(name, sizeof name, "%s", path);
 	for (unsigned i = 0; i < ntfs.count;) {
-		if (ntfs_is_beneath(ntfs.entry[i].path, path) || inlay_winname_same(inlay_str(ntfs.entry[i].path), inlay_str(path)))
-			ntfs.entry[i] = ntfs.entry[--ntfs.count];
+		const char *at = ntfs.entry[i]->path;
+
+		if (ntfs_is_beneath(at, name) || inlay_winname_same(inlay_str(at), inlay_str(name)))
+			ntfs_drop(i);
 		else
 			i++;
 	}
@@ -219,13 +269,15 @@ static inline int ntfs_list(void *arg, const char *path, int (*each)(void *each_
 
 	(void)arg;
 	ntfs.calls[3]++;
+	if (ntfs_fails())
+		return -INLAY_EIO;
 	if (*path && (!dir || !dir->dir))
 		return -INLAY_ENOENT;
 	for (unsigned i = 0; i < ntfs.count && err >= 0; i++) {
-		ntfs_split(ntfs.entry[i].path, parent, &name);
+		ntfs_split(ntfs.entry[i]->path, parent, &name);
 		if (!inlay_winname_same(inlay_str(parent), inlay_str(path)))
 			continue;
-		ntfs_fill(&ntfs.entry[i], &p);
+		ntfs_fill(ntfs.entry[i], &p);
 		err = each(each_arg, &p);
 	}
 	return err < 0 ? err : 0;
@@ -493,6 +545,7 @@ static inline void filter_start_with(const char *const *rules, unsigned lanes, v
 	}
 	memset(timers, 0, sizeof timers);
 	memset(&ntfs, 0, sizeof ntfs);
+	assert_int_equal(inlay_map_init(&ntfs.by_path), 0);
 	loop_time = 1000000000;
 	shuffle = 0;
 	setup_driver();
@@ -540,7 +593,10 @@ static inline void filter_stop(void)
 	inlay_winfilter_stop(filter);
 	inlay_winfilter_free(filter);
 	free(driver.section);
+	while (ntfs.count)
+		ntfs_drop(0);
 	free(ntfs.entry);
+	inlay_map_done(&ntfs.by_path);
 	stop();
 }
 

@@ -49,7 +49,7 @@ static void handle_opened(struct inlay_wf_request *rq, int status)
 		return;
 	}
 	if (status == 0)
-		status = inlay_wf_checkpoint(rq);
+		status = f->closed ? -INLAY_EBADF : inlay_wf_checkpoint(rq);
 	if (status < 0) {
 		inlay_wf_abandon(rq->w, number);
 		inlay_wf_answer_status(rq, status);

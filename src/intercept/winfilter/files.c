@@ -208,6 +208,7 @@ void inlay_wf_close(struct inlay_wf_request *rq)
 		inlay_wf_answer_nt(rq, INLAY_NT_INVALID_HANDLE);
 		return;
 	}
+	f->closed = true;
 	inlay_list_remove(&f->link);
 	inlay_wf_hold_end(f);
 	memset(close, 0, sizeof *close);

@@ -49,6 +49,7 @@ struct inlay_wf_file {
 	struct inlay_wf_node *parent; /* of the name; NULL for the filter directory itself */
 	char name[INLAY_NAME_MAX + 1]; /* the server's, in parent */
 	char *path;                   /* beneath the filter directory, WTF-8; may be another after a rename */
+	bool closed;                  /* CLOSE has taken its handles: it gets no more */
 	bool is_link;                 /* the name is a symbolic link's, the node what it leads to */
 	bool merged;                  /* a directory that stands on NTFS without a mark */
 	uint64_t handle[INLAY_WF_USES]; /* numbers of redirect->files, 0 = not opened; several may be one */
