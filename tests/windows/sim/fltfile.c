@@ -57,18 +57,16 @@ NTSTATUS FLTAPI FltQueryEaFile(PFLT_INSTANCE Instance, PFILE_OBJECT FileObject, 
 	return status;
 }
 
-static NTSTATUS strip_device(struct sim_volume *volume, const UNICODE_STRING *name, UNICODE_STRING *ret_path)
+bool sim_strip_device(const struct sim_volume *volume, UNICODE_STRING *path)
 {
-	UNICODE_STRING head = *name;
+	USHORT length = volume->device.Length;
+	UNICODE_STRING head = { .Length = length, .MaximumLength = length, .Buffer = path->Buffer };
 
-	if (name->Length < volume->device.Length)
-		return STATUS_OBJECT_PATH_NOT_FOUND;
-	head.Length = volume->device.Length;
-	if (!RtlEqualUnicodeString(&head, &volume->device, TRUE))
-		return STATUS_OBJECT_PATH_NOT_FOUND;
-	ret_path->Buffer = name->Buffer + volume->device.Length / sizeof(WCHAR);
-	ret_path->Length = ret_path->MaximumLength = (USHORT)(name->Length - volume->device.Length);
-	return STATUS_SUCCESS;
+	if (path->Length <= length || path->Buffer[length / sizeof(WCHAR)] != '\\' || !RtlEqualUnicodeString(&head, &volume->device, TRUE))
+		return false;
+	path->Buffer += length / sizeof(WCHAR);
+	path->Length = path->MaximumLength = (USHORT)(path->Length - length);
+	return true;
 }
 
 NTSTATUS FLTAPI FltCreateFileEx(PFLT_FILTER Filter, PFLT_INSTANCE Instance, PHANDLE FileHandle, PFILE_OBJECT *FileObject,
@@ -89,10 +87,9 @@ NTSTATUS FLTAPI FltCreateFileEx(PFLT_FILTER Filter, PFLT_INSTANCE Instance, PHAN
 	check_paging(__func__);
 	if (!(ObjectAttributes->Attributes & OBJ_KERNEL_HANDLE))
 		sim_violate("FltCreateFileEx without OBJ_KERNEL_HANDLE", NULL, 0);
-	if (how.related || (CreateOptions & FILE_OPEN_BY_FILE_ID))
-		how.path = *ObjectAttributes->ObjectName;
-	else
-		status = strip_device(Instance->volume, ObjectAttributes->ObjectName, &how.path);
+	how.path = *ObjectAttributes->ObjectName;
+	if (!how.related && !(CreateOptions & FILE_OPEN_BY_FILE_ID) && !sim_strip_device(Instance->volume, &how.path))
+		status = STATUS_OBJECT_PATH_NOT_FOUND;
 	file = NT_SUCCESS(status) && !sim_host_fails() ? sim_host_alloc(sizeof(*file)) : NULL;
 	if (!file)
 		return NT_SUCCESS(status) ? STATUS_INSUFFICIENT_RESOURCES : status;

@@ -114,25 +114,34 @@ static NTSTATUS resolve(struct sim_node *start, const UNICODE_STRING *path, UNIC
 	return join(node, &before, ret_path) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
 
+static UNICODE_STRING parent_name(UNICODE_STRING name)
+{
+	while (name.Length && name.Buffer[name.Length / sizeof(WCHAR) - 1] != '\\')
+		name.Length = (USHORT)(name.Length - sizeof(WCHAR));
+	if (name.Length > sizeof(WCHAR))
+		name.Length = (USHORT)(name.Length - sizeof(WCHAR));
+	return name;
+}
+
 static NTSTATUS path_of(struct sim_request *request, FLT_FILE_NAME_OPTIONS options, UNICODE_STRING *ret_path)
 {
 	struct sim_open *open = request->open;
 	PFILE_OBJECT related = open->object.RelatedFileObject;
 	struct sim_node *start = related ? sim_open_of(related)->node : request->volume->root;
-	const UNICODE_STRING *name = &open->object.FileName;
+	UNICODE_STRING name = open->object.FileName;
 	bool create = request->data->iopb.MajorFunction == IRP_MJ_CREATE || request->data->iopb.MajorFunction == IRP_MJ_NETWORK_QUERY_OPEN;
 
-	if (open->node && !(open->options & FILE_OPEN_BY_FILE_ID && create))
-		return sim_node_path(open->node, ret_path) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 	if (open->node)
 		return sim_node_path(open->node, ret_path) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 	if (!create)
 		return STATUS_FLT_INVALID_NAME_REQUEST;
 	if (open->options & FILE_OPEN_BY_FILE_ID)
 		return STATUS_FLT_INVALID_NAME_REQUEST;
+	if (request->data->iopb.OperationFlags & SL_OPEN_TARGET_DIRECTORY) /* the directory is what is opened */
+		name = parent_name(name);
 	if ((options & 0xff) == FLT_FILE_NAME_OPENED)
-		return join(start, name, ret_path) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
-	return resolve(start, name, ret_path);
+		return join(start, &name, ret_path) ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
+	return resolve(start, &name, ret_path);
 }
 
 NTSTATUS FLTAPI FltGetFileNameInformation(PFLT_CALLBACK_DATA CallbackData, FLT_FILE_NAME_OPTIONS NameOptions,
@@ -172,8 +181,9 @@ NTSTATUS FLTAPI FltGetDestinationFileNameInformation(PFLT_INSTANCE Instance, PFI
 	sim_level_at_most(PASSIVE_LEVEL, __func__);
 	if (!open || !open->node || RootDirectory || FileNameLength > MAXUSHORT || !FileNameLength)
 		return STATUS_INVALID_PARAMETER;
+	sim_strip_device(open->volume, &name);
 	sim_mutex_lock(&sim_big);
-	start = FileName[0] == '\\' ? open->volume->root : open->node->parent;
+	start = name.Buffer[0] == '\\' ? open->volume->root : open->node->parent;
 	status = start ? resolve(start, &name, &path) : STATUS_INVALID_PARAMETER;
 	sim_mutex_unlock(&sim_big);
 	if (!NT_SUCCESS(status))

@@ -183,7 +183,10 @@ NTSTATUS sim_ntfs_query_info(struct sim_request *request)
 		return STATUS_INFO_LENGTH_MISMATCH;
 	used = fixed_classes[i].size;
 	sim_mutex_lock(&sim_big);
-	status = query_class(request->open, class, sim_buffer_data(request), p->QueryFileInformation.Length, &used);
+	if (request->open->node->unlinked && !request->open->node->handles)
+		status = STATUS_FILE_DELETED;
+	else
+		status = query_class(request->open, class, sim_buffer_data(request), p->QueryFileInformation.Length, &used);
 	sim_mutex_unlock(&sim_big);
 	request->data->data.IoStatus.Information = NT_SUCCESS(status) || status == STATUS_BUFFER_OVERFLOW ? used : 0;
 	return status;

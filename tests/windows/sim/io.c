@@ -283,6 +283,7 @@ static NTSTATUS target_parent(struct sim_open *open, PFLT_INSTANCE below, const 
 		return STATUS_SUCCESS;
 	how.path.Buffer = (PWSTR)(ULONG_PTR)info->FileName;
 	how.path.Length = how.path.MaximumLength = (USHORT)info->FileNameLength;
+	sim_strip_device(open->volume, &how.path);
 	return sim_open_create(open->volume, &how, below, KernelMode, ret_parent, &information);
 }
 

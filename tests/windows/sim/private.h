@@ -330,6 +330,8 @@ NTSTATUS sim_open_create(struct sim_volume *volume, const struct sim_create *how
 	struct sim_open **ret_open, ULONG_PTR *ret_information);
 void sim_open_cleanup(struct sim_open *open);
 void sim_open_send_close(struct sim_open *open);
+/* Takes the volume's device off the path, if it begins so. */
+bool sim_strip_device(const struct sim_volume *volume, UNICODE_STRING *path);
 ACCESS_MASK sim_access_map(ACCESS_MASK access);
 NTSTATUS sim_open_query(struct sim_open *open, PFLT_INSTANCE below, ULONG class, void *buffer, ULONG length, IO_STATUS_BLOCK *ret_status);
 NTSTATUS sim_open_set(struct sim_open *open, PFLT_INSTANCE below, ULONG class, const void *buffer, ULONG length,

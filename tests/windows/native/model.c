@@ -1,0 +1,244 @@
+/*
+ * The redirector's thread at the ring, and everything that goes wrong with it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "model.h"
+
+#include "model_private.h"
+
+#include <stdlib.h>
+
+#define BATCH 4
+
+static void send(struct model *model, const struct inlay_ring_completion *c)
+{
+	if (inlay_ring_responder_push(&model->ring, c) == 0 && inlay_ring_responder_publish(&model->ring))
+		KeSetEvent(model->completions.event, 0, FALSE);
+}
+
+static void send_garbage(struct model *model, struct inlay_ring_completion *c, const struct inlay_ring_request *request)
+{
+	struct inlay_ring_head *head = model->section.memory;
+
+	switch (model->faults.garbage) {
+	case GARBAGE_TAG: c->tag ^= 0xdeadbeefull << 8; break;
+	case GARBAGE_LENGTH: c->length = 0x7fffffff; break;
+	case GARBAGE_VERDICT: c->verdict = 77; c->file = 0; c->status = 0; break;
+	case GARBAGE_TAIL: __atomic_store_n(&head->cq_tail.value, head->cq_tail.value + 100000, __ATOMIC_RELEASE); break;
+	case GARBAGE_TWICE: send(model, c); break;
+	case GARBAGE_MANY:
+		for (uint32_t i = 0; i < head->entries; i++) {
+			c->tag = request->tag + i * 7;
+			send(model, c);
+		}
+		break;
+	default: break;
+	}
+	send(model, c);
+	KeSetEvent(model->completions.event, 0, FALSE);
+}
+
+static bool chance(uint32_t one_in)
+{
+	return one_in && native_random(one_in) == 0;
+}
+
+static void shorten(struct model *model, const struct inlay_ring_request *request, struct inlay_ring_completion *c)
+{
+	if (request->kind == INLAY_RING_WRITE && chance(model->faults.short_io) && c->length > 1)
+		c->length = 1 + native_random(c->length - 1);
+}
+
+static void release_one(struct model *model)
+{
+	uint32_t which = native_random(model->held_count);
+
+	send(model, &model->held[which]);
+	model->held[which] = model->held[--model->held_count];
+}
+
+static bool fails(struct model *model, const struct inlay_ring_request *request)
+{
+	if (request->kind == INLAY_RING_CLOSE)
+		return false;
+	return (!model->faults.kind || model->faults.kind == request->kind) && chance(model->faults.error);
+}
+
+/* False: the process has ended. */
+static bool serve(struct model *model, const struct inlay_ring_request *request)
+{
+	struct inlay_ring_completion c = { .tag = request->tag };
+	uint32_t number;
+
+	if (request->kind < INLAY_RING_KIND_TOP)
+		model->kinds[request->kind]++;
+	if (request->kind == INLAY_RING_CANCEL) {
+		model->cancels++;
+		return true;
+	}
+	number = ++model->answered;
+	if (number == model->faults.die_at) {
+		model->dead = true;
+		return false;
+	}
+	if (model->faults.silent_at && number >= model->faults.silent_at)
+		return true;
+	if (fails(model, request)) {
+		c.status = (uint32_t)(model->faults.status ? model->faults.status : STATUS_UNEXPECTED_IO_ERROR);
+	} else {
+		model_answer(model, request, &c);
+		shorten(model, request, &c);
+	}
+	if (number == model->faults.garbage_at)
+		send_garbage(model, &c, request);
+	else if (chance(model->faults.late) && model->held_count < RTL_NUMBER_OF(model->held))
+		model->held[model->held_count++] = c;
+	else
+		send(model, &c);
+	return true;
+}
+
+static void rest(struct model *model)
+{
+	LARGE_INTEGER timeout = { .QuadPart = -100 * 10000 };
+
+	if (model->held_count) {
+		release_one(model);
+		return;
+	}
+	if (!inlay_ring_responder_sleep(&model->ring))
+		return;
+	if (!model->stop && !model->crash)
+		KeWaitForSingleObject(model->requests.event, Executive, KernelMode, FALSE, &timeout);
+	inlay_ring_responder_wake(&model->ring);
+}
+
+static void run(void *opaque)
+{
+	struct model *model = opaque;
+	struct inlay_ring_request batch[BATCH];
+	bool alive = true;
+	int count = 0;
+
+	while (alive && !(__atomic_load_n(&model->stop, __ATOMIC_SEQ_CST) && !count && !model->held_count)) {
+		native_point();
+		if (__atomic_load_n(&model->crash, __ATOMIC_SEQ_CST)) {
+			model->dead = true;
+			alive = false;
+			break;
+		}
+		count = inlay_ring_responder_pop(&model->ring, batch, BATCH);
+		if (count < 0) {
+			sim_violate("the driver broke the ring's rules", NULL, 0);
+			break;
+		}
+		for (int i = 0; i < count && alive; i++) {
+			alive = serve(model, &batch[i]);
+			if (alive && model->held_count && chance(3))
+				release_one(model);
+		}
+		if (!count)
+			rest(model);
+	}
+	if (!alive) /* the kernel closes the dead process's handles */
+		native_control_close(model->control, native_random(2));
+	model->stopped = true;
+}
+
+static NTSTATUS directory_add(struct model *model)
+{
+	static const WCHAR device[] = L"\\Device\\HarddiskVolume3";
+	struct {
+		struct inlay_control_directory head;
+		WCHAR names[64];
+	} in = { .head = { .version = INLAY_CONTROL_VERSION, .number = 7, .volume_length = sizeof(device) - sizeof(WCHAR) } };
+	UNICODE_STRING root;
+
+	RtlInitUnicodeString(&root, model->root);
+	in.head.path_length = root.Length;
+	memcpy(in.names, device, in.head.volume_length);
+	memcpy((char *)in.names + in.head.volume_length, root.Buffer, root.Length);
+	return native_control_call(model->control, INLAY_CONTROL_DIRECTORY_ADD, &in,
+		(ULONG)sizeof(in.head) + in.head.volume_length + in.head.path_length, NULL, 0, NULL);
+}
+
+static NTSTATUS attach(struct model *model, uint32_t timeout_ms)
+{
+	struct inlay_control_ring ring = {
+		.version = INLAY_CONTROL_VERSION, .timeout_ms = timeout_ms, .section = (uint64_t)(ULONG_PTR)model->section.handle,
+		.requests = (uint64_t)(ULONG_PTR)model->requests.handle, .completions = (uint64_t)(ULONG_PTR)model->completions.handle,
+		.size = model->section.size,
+	};
+	NTSTATUS status = native_control_open(L"\\DosDevices\\Inlay", REDIRECTOR, &model->control);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	status = native_control_call(model->control, INLAY_CONTROL_RING_SET, &ring, sizeof(ring), NULL, 0, NULL);
+	if (NT_SUCCESS(status))
+		status = directory_add(model);
+	if (!NT_SUCCESS(status))
+		native_control_close(model->control, true);
+	return status;
+}
+
+static void release(struct model *model)
+{
+	native_handle_close(model->section.handle);
+	native_handle_close(model->requests.handle);
+	native_handle_close(model->completions.handle);
+}
+
+NTSTATUS model_start(struct model *model, uint32_t entries, uint32_t slots, uint32_t timeout_ms)
+{
+	struct inlay_ring_geometry geometry;
+	NTSTATUS status;
+
+	model->root = model->root ? model->root : L"\\work";
+	model->stop = model->crash = model->stopped = model->dead = false;
+	model->held_count = model->answered = 0;
+	memset(model->numbers, 0, sizeof(model->numbers));
+	for (uint32_t i = 0; i < model->file_count; i++)
+		model->files[i].opens = model->files[i].removing = 0;
+	if (!model_find(model, L""))
+		model_add(model, L"", true, NULL, 0);
+	if (inlay_ring_layout(&geometry, entries, slots, INLAY_RING_SLOT_MIN) || !native_section_new(&model->section, REDIRECTOR, geometry.size) ||
+		!native_event_new(&model->requests, REDIRECTOR, false) || !native_event_new(&model->completions, REDIRECTOR, false) ||
+		inlay_ring_responder_open(&model->ring, model->section.memory, &geometry))
+		abort();
+	status = attach(model, timeout_ms);
+	if (!NT_SUCCESS(status)) {
+		release(model);
+		return status;
+	}
+	model->thread = native_thread_new(run, model, REDIRECTOR);
+	return STATUS_SUCCESS;
+}
+
+void model_stop(struct model *model, bool crash)
+{
+	if (!crash) /* a proper end: the driver's last CLOSEs are still answered */
+		native_sleep_ms(1);
+	__atomic_store_n(crash ? &model->crash : &model->stop, true, __ATOMIC_SEQ_CST);
+	KeSetEvent(model->requests.event, 0, FALSE);
+	native_thread_join(model->thread);
+	if (!model->dead)
+		native_control_close(model->control, true);
+	model->thread = NULL;
+	release(model);
+}
+
+void model_done(struct model *model)
+{
+	for (uint32_t i = 0; i < model->file_count; i++)
+		free(model->files[i].data);
+	memset(model, 0, sizeof(*model));
+}
+
+uint32_t model_open_count(const struct model *model)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < RTL_NUMBER_OF(model->numbers); i++)
+		count += model->numbers[i] != 0;
+	return count;
+}
