@@ -161,11 +161,13 @@ static NTSTATUS open_ring(struct inlay_queue *q, const struct inlay_queue_setup 
 
 static NTSTATUS start_thread(struct inlay_queue *q)
 {
+	OBJECT_ATTRIBUTES attributes;
 	HANDLE handle;
 	NTSTATUS status;
 
+	InitializeObjectAttributes(&attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL); /* not in the redirector's table */
 	inlay_queue_ref(q); /* the thread's */
-	status = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, inlay_queue_thread, q);
+	status = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, &attributes, NULL, NULL, inlay_queue_thread, q);
 	if (!NT_SUCCESS(status)) {
 		inlay_queue_unref(q);
 		return status;
