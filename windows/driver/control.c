@@ -10,7 +10,8 @@
 #include "ring/control.h"
 
 struct handle {
-	LIST_ENTRY link;           /* handles_lock; until it has ended */
+	LIST_ENTRY link;           /* handles_lock */
+	PFILE_OBJECT file;         /* whose FsContext leads here; handles_lock */
 	struct inlay_queue *queue; /* set once, interlocked; a reference */
 	bool closed;               /* the directories' lock */
 	LONG ended;                /* interlocked: cleanup or close has been here */
@@ -210,19 +211,19 @@ static NTSTATUS complete(PIRP irp, NTSTATUS status, ULONG_PTR information)
 static NTSTATUS NTAPI on_control(PDEVICE_OBJECT self, PIRP irp)
 {
 	PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
-	struct call c = {.handle = at->FileObject ? at->FileObject->FsContext : NULL, .buffer = irp->AssociatedIrp.SystemBuffer,
-			 .in = at->Parameters.DeviceIoControl.InputBufferLength, .out = at->Parameters.DeviceIoControl.OutputBufferLength};
+	struct call c = {.buffer = irp->AssociatedIrp.SystemBuffer, .in = at->Parameters.DeviceIoControl.InputBufferLength, .out = at->Parameters.DeviceIoControl.OutputBufferLength};
 	NTSTATUS status;
 
 	(void)self;
-	if (!c.handle || irp->RequestorMode != UserMode)
+	if (irp->RequestorMode != UserMode || !at->FileObject)
 		status = STATUS_INVALID_DEVICE_REQUEST; /* the handles in RING_SET are a process's */
 	else if (!c.buffer && (c.in || c.out))
 		status = STATUS_INVALID_PARAMETER;
 	else if (!enter())
 		status = STATUS_DEVICE_NOT_CONNECTED;
 	else {
-		status = dispatch(&c, at->Parameters.DeviceIoControl.IoControlCode);
+		c.handle = at->FileObject->FsContext;
+		status = c.handle ? dispatch(&c, at->Parameters.DeviceIoControl.IoControlCode) : STATUS_INVALID_DEVICE_REQUEST;
 		leave();
 	}
 	return complete(irp, status, NT_SUCCESS(status) ? c.written : 0);
@@ -231,73 +232,98 @@ static NTSTATUS NTAPI on_control(PDEVICE_OBJECT self, PIRP irp)
 /* IRQL: PASSIVE_LEVEL, in the redirector's process */
 static NTSTATUS NTAPI on_create(PDEVICE_OBJECT self, PIRP irp)
 {
-	PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
+	PFILE_OBJECT file = IoGetCurrentIrpStackLocation(irp)->FileObject;
 	struct handle *h;
 
 	(void)self;
-	if (at->FileObject->FileName.Length)
+	if (file->FileName.Length)
 		return complete(irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
-	if (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
+	if (!enter())
 		return complete(irp, STATUS_DEVICE_NOT_CONNECTED, 0);
 	h = inlay_alloc(sizeof(*h));
-	if (!h)
-		return complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
-	h->process = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
-	ExAcquireFastMutex(&handles_lock);
-	InsertTailList(&handles, &h->link);
-	ExReleaseFastMutex(&handles_lock);
-	at->FileObject->FsContext = h;
-	return complete(irp, STATUS_SUCCESS, FILE_OPENED);
+	if (h) {
+		h->process = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
+		h->file = file;
+		file->FsContext = h;
+		ExAcquireFastMutex(&handles_lock);
+		InsertTailList(&handles, &h->link);
+		ExReleaseFastMutex(&handles_lock);
+	}
+	leave();
+	return complete(irp, h ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES, h ? FILE_OPENED : 0);
 }
 
 /*
- * The redirector's end. It is cleanup that says so; where a process's death shows as close alone, close does.
- * Nothing waits here: the queue's thread ends on its own.
+ * The redirector's end. It is cleanup that says so; where a process's death shows as close alone, close does. lists: that of
+ * directories is there still. Nothing waits here: the queue's thread ends on its own.
  */
-static void end(struct handle *h)
+static void end(struct handle *h, bool lists)
 {
 	struct inlay_queue *queue;
 
 	if (InterlockedExchange(&h->ended, 1))
 		return;
-	ExAcquireFastMutex(&handles_lock);
-	RemoveEntryList(&h->link);
-	ExReleaseFastMutex(&handles_lock);
 	queue = __atomic_load_n(&h->queue, __ATOMIC_ACQUIRE);
 	if (queue)
 		inlay_queue_stop(queue);
-	if (enter()) {
+	if (lists) {
 		inlay_directories_orphan(h, &h->closed);
 		inlay_queues_reap();
-		leave();
 	}
+}
+
+/* The handle of a file object, or (NULL) of any, which nobody finds any more. */
+static struct handle *take(PFILE_OBJECT file)
+{
+	struct handle *h = NULL;
+
+	ExAcquireFastMutex(&handles_lock);
+	if (file)
+		h = file->FsContext;
+	else if (!IsListEmpty(&handles))
+		h = CONTAINING_RECORD(handles.Flink, struct handle, link);
+	if (h) {
+		RemoveEntryList(&h->link);
+		h->file->FsContext = NULL;
+	}
+	ExReleaseFastMutex(&handles_lock);
+	return h;
+}
+
+static void handle_free(struct handle *h, bool lists)
+{
+	end(h, lists);
+	if (h->queue)
+		inlay_queue_unref(h->queue);
+	inlay_free(h);
 }
 
 /* IRQL: PASSIVE_LEVEL */
 static NTSTATUS NTAPI on_cleanup(PDEVICE_OBJECT self, PIRP irp)
 {
-	struct handle *h = IoGetCurrentIrpStackLocation(irp)->FileObject->FsContext;
+	struct handle *h;
 
 	(void)self;
-	if (h)
-		end(h);
+	if (enter()) {
+		h = IoGetCurrentIrpStackLocation(irp)->FileObject->FsContext;
+		if (h)
+			end(h, true);
+		leave();
+	}
 	return complete(irp, STATUS_SUCCESS, 0);
 }
 
 /* IRQL: PASSIVE_LEVEL */
 static NTSTATUS NTAPI on_close(PDEVICE_OBJECT self, PIRP irp)
 {
-	PFILE_OBJECT file = IoGetCurrentIrpStackLocation(irp)->FileObject;
-	struct handle *h = file->FsContext;
+	bool lists = enter();
+	struct handle *h = take(IoGetCurrentIrpStackLocation(irp)->FileObject);
 
 	(void)self;
-	file->FsContext = NULL;
-	if (h) {
-		end(h);
-		if (h->queue)
-			inlay_queue_unref(h->queue);
-		inlay_free(h);
-	}
+	if (h)
+		handle_free(h, lists);
+	if (lists)
+		leave();
 	return complete(irp, STATUS_SUCCESS, 0);
 }
 
@@ -307,8 +333,11 @@ bool inlay_control_is_redirector(ULONG process)
 	bool found = false;
 
 	ExAcquireFastMutex(&handles_lock);
-	for (LIST_ENTRY *l = handles.Flink; l != &handles && !found; l = l->Flink)
-		found = CONTAINING_RECORD(l, struct handle, link)->process == process;
+	for (LIST_ENTRY *l = handles.Flink; l != &handles && !found; l = l->Flink) {
+		struct handle *h = CONTAINING_RECORD(l, struct handle, link);
+
+		found = h->process == process && !__atomic_load_n(&h->ended, __ATOMIC_ACQUIRE);
+	}
 	ExReleaseFastMutex(&handles_lock);
 	return found;
 }
@@ -361,5 +390,9 @@ void inlay_control_stop(void)
 /* IRQL: PASSIVE_LEVEL */
 void inlay_control_delete(void)
 {
+	struct handle *h;
+
+	while ((h = take(NULL)) != NULL)
+		handle_free(h, false);
 	IoDeleteDevice(device);
 }

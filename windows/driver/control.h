@@ -13,7 +13,7 @@
 NTSTATUS inlay_control_start(PDRIVER_OBJECT driver, PFLT_FILTER filter);
 /* No new handles, and nothing new through those that are open. IRQL: PASSIVE_LEVEL. */
 void inlay_control_stop(void);
-/* The device goes as soon as no handle is open. IRQL: PASSIVE_LEVEL. */
+/* After that: forgets the handles that are open still. The device goes as soon as none is. IRQL: PASSIVE_LEVEL. */
 void inlay_control_delete(void);
 
 /*
