@@ -101,7 +101,7 @@ static bool hand_out(struct inlay_conn *c, const struct inlay_frame *f)
 	bool mine;
 
 	c->in_head += f->size;
-	if (c->in_head == c->in_tail) {
+	if (c->in_head == c->in_tail && !c->receiving) {
 		c->in = NULL;
 	} else {
 		inlay_chunk_ref(chunk); /* for the call, which may close the connection */

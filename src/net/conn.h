@@ -56,6 +56,7 @@ struct inlay_conn {
 	struct inlay_hook flush_hook; /* on the loop while dirty */
 	struct inlay_chunk *in;       /* unread bytes are in_head..in_tail; NULL while there are none, or few: */
 	uint32_t in_head, in_tail;
+	bool receiving;               /* a call of the host is under way that fills the chunk behind in_tail */
 	uint32_t stub_len;            /* the start of a frame that has been waiting for its rest, */
 	uint8_t *stub;                /* kept small so that slow peers don't hold large chunks */
 	struct inlay_chunk *out;      /* being filled by reserve and commit, up to out_used */

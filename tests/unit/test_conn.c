@@ -7,16 +7,14 @@
 #include "base/status.h"
 #include "wire/codec.h"
 
+#include "net_support.h"
 #include "support.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -206,8 +204,7 @@ static void rig_open(struct rig *r)
 	sem_init(&r->framed, 0, 0);
 	sem_init(&r->ended, 0, 0);
 	sem_init(&r->ran, 0, 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	assert_true(pair_make(fds));
 	r->peer = fds[1];
 	assert_int_equal(inlay_crew_new(&config, &r->crew), 0);
 	r->loop = inlay_crew_loop(r->crew, 0);
@@ -231,7 +228,7 @@ static void rig_end(struct rig *r)
 		inlay_chunk_unref(r->kept[i].chunk);
 	}
 	inlay_crew_free(r->crew);
-	close(r->peer);
+	peer_close(r->peer);
 	assert_int_equal(r->bad, 0);
 	assert_int_equal(r->closes, 1);
 }
@@ -256,7 +253,7 @@ static void rig_do(struct rig *r, void (*act)(struct rig *r))
 static void put_all(int fd, const uint8_t *p, size_t len)
 {
 	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+		int64_t n = peer_send(fd, p, len);
 
 		assert_true(n > 0);
 		p += n;
@@ -267,11 +264,10 @@ static void put_all(int fd, const uint8_t *p, size_t len)
 static void get_all(int fd, uint8_t *p, size_t len)
 {
 	while (len) {
-		struct pollfd ready = {.fd = fd, .events = POLLIN};
-		ssize_t n;
+		int64_t n;
 
-		assert_int_equal(poll(&ready, 1, PATIENCE_MS), 1);
-		n = recv(fd, p, len, 0);
+		assert_true(peer_readable(fd, PATIENCE_MS));
+		n = peer_receive(fd, p, len);
 		assert_true(n > 0);
 		p += n;
 		len -= (size_t)n;
@@ -512,14 +508,16 @@ static void sending_on_a_closed_connection(void **state)
 
 static void empty_commits(struct rig *r)
 {
+	size_t idle = inlay_conn_memory(r->conn);
+
 	r->bad += !inlay_conn_reserve(r->conn, 70000);
 	inlay_conn_commit(r->conn, 0);
-	r->bad += inlay_conn_memory(r->conn) != sizeof(*r->conn);
+	r->bad += inlay_conn_memory(r->conn) != idle;
 	r->bad += !inlay_conn_reserve(r->conn, 100);
 	inlay_conn_commit(r->conn, 0);
 	answer(r, 0);
 	inlay_conn_flush(r->conn);
-	r->bad += inlay_conn_memory(r->conn) != sizeof(*r->conn);
+	r->bad += inlay_conn_memory(r->conn) != idle;
 }
 
 static void reserve_and_give_back(void **state)
@@ -603,7 +601,7 @@ static void peer_closes(void **state)
 	for (size_t sent = 0; sent <= len; sent += 8) {
 		rig_start(&r);
 		put_all(r.peer, stream, sent);
-		assert_int_equal(shutdown(r.peer, SHUT_WR), 0);
+		peer_end_sending(r.peer);
 		assert_true(wait_for(&r.ended));
 		rig_end(&r);
 		assert_int_equal(r.status, 0);
@@ -622,7 +620,7 @@ static void half_closed(void **state)
 	rig_open(&r);
 	r.reply = 1000;
 	put_all(r.peer, stream, len);
-	assert_int_equal(shutdown(r.peer, SHUT_WR), 0);
+	peer_end_sending(r.peer);
 	assert_int_equal(inlay_crew_start(r.crew), 0);
 	get_frame(r.peer, 0, 1000);
 	assert_true(wait_for(&r.ended));
@@ -643,7 +641,7 @@ static void peer_closes_while_paused(void **state)
 	put_all(r.peer, stream, len);
 	assert_true(wait_for(&r.framed));
 	rig_do(&r, nothing);
-	close(r.peer);
+	peer_vanish(r.peer);
 	assert_true(wait_for(&r.ended));
 	r.peer = -1;
 	rig_end(&r);
@@ -652,6 +650,8 @@ static void peer_closes_while_paused(void **state)
 /* The peer is gone and there is something to be sent: the failure comes from the loop, not from the call. */
 static void send_to_nobody(struct rig *r)
 {
+	peer_vanish(r->peer);
+	r->peer = -1;
 	answer(r, 0);
 	inlay_conn_flush(r->conn);
 	answer(r, 0);
@@ -667,12 +667,11 @@ static void send_fails(void **state)
 	rig_open(&r);
 	r.reply = 1000;
 	inlay_conn_pause(r.conn);
-	assert_int_equal(shutdown(r.peer, SHUT_RD), 0);
 	assert_int_equal(inlay_crew_start(r.crew), 0);
 	rig_do(&r, send_to_nobody);
 	assert_true(wait_for(&r.ended));
 	rig_end(&r);
-	assert_int_equal(r.status, -INLAY_EPIPE);
+	assert_true(r.status == -INLAY_EPIPE || r.status == -INLAY_ECONNRESET);
 }
 
 static void hostile_headers(void **state)
@@ -701,6 +700,8 @@ static void hostile_headers(void **state)
 }
 
 /* ---- memory ---- */
+
+#ifdef __linux__ /* on Windows the host has a place in each connection's input */
 
 #define IDLERS 1000
 
@@ -760,9 +761,8 @@ static void idle_connections(void **state)
 	for (int i = 0; i < IDLERS; i++) {
 		int fds[2];
 
-		if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
+		if (!pair_make(fds))
 			skip(); /* this host allows too few descriptors */
-		fcntl(fds[0], F_SETFL, O_NONBLOCK);
 		peers[i] = fds[1];
 		all.conn[i] = NULL;
 		assert_int_equal(inlay_conn_new(inlay_crew_loop(crew, 0), fds[0], &idler_ops, &all, KINDS, &all.conn[i]), 0);
@@ -789,11 +789,13 @@ static void idle_connections(void **state)
 #endif
 	for (int i = 0; i < IDLERS; i++) {
 		inlay_conn_close(all.conn[i], 0);
-		close(peers[i]);
+		peer_close(peers[i]);
 	}
 	inlay_crew_free(crew);
 	assert_int_equal(all.closed, IDLERS);
 }
+
+#endif
 
 RUN_TESTS(
 	cmocka_unit_test(cut_at_every_byte),
@@ -812,5 +814,7 @@ RUN_TESTS(
 	cmocka_unit_test(half_closed),
 	cmocka_unit_test(peer_closes_while_paused),
 	cmocka_unit_test(send_fails),
-	cmocka_unit_test(hostile_headers),
-	cmocka_unit_test(idle_connections))
+#ifdef __linux__
+	cmocka_unit_test(idle_connections),
+#endif
+	cmocka_unit_test(hostile_headers))

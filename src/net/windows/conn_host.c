@@ -1,7 +1,7 @@
 /*
- * Connections on Windows: one receive is under way into the input's chunk while nothing of it is looked at, and one send of what
- * the host did not take at once. Both hold a reference to the connection and to the chunks that the host uses, and so outlive its
- * closing, until the host gives them back.
+ * Connections on Windows: one receive is under way into the input's chunk, begun when all that came before has been looked
+ * at or is held back, and one send of what the host did not take at once. Both hold a reference to the connection and to the
+ * chunks that the host uses, and so outlive its closing, until the host gives them back.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
@@ -14,7 +14,7 @@
 struct inlay_conn_host {
 	struct inlay_conn *conn;
 	struct inlay_completion receive, send;
-	bool receiving, sending;
+	bool sending;
 	bool came;              /* a receive has ended, what it brought is not yet looked at */
 	int64_t result;         /* its: bytes, 0 for the end, or a status */
 	struct inlay_chunk *in; /* held while receiving */
@@ -35,7 +35,7 @@ static void receive_done(struct inlay_completion *completion, int64_t result)
 	struct inlay_conn_host *h = inlay_container(completion, struct inlay_conn_host, receive);
 	struct inlay_conn *c = h->conn;
 
-	h->receiving = false;
+	c->receiving = false;
 	inlay_chunk_unref(h->in);
 	h->in = NULL;
 	if (c->open && result < 0 && !inlay_conn_may_read(c))
@@ -107,12 +107,14 @@ static bool call_begun(int r)
 static void receive_begin(struct inlay_conn *c)
 {
 	struct inlay_conn_host *h = c->host;
-	uint32_t room = inlay_conn_room(c);
+	bool aside = c->in && !inlay_conn_may_read(c); /* frames are held back: behind them, as much as there is room for */
+	uint32_t room = aside ? c->in->cap - c->in_tail : inlay_conn_room(c);
 	DWORD flags = 0;
 	WSABUF buf;
 
 	if (!room) {
-		inlay_conn_doom(c, -INLAY_ENOMEM);
+		if (!aside)
+			inlay_conn_doom(c, -INLAY_ENOMEM);
 		return;
 	}
 	buf = (WSABUF){room, (char *)c->in->mem + c->in_tail};
@@ -122,7 +124,7 @@ static void receive_begin(struct inlay_conn *c)
 		inlay_completion_forget(&h->receive);
 		return;
 	}
-	h->receiving = true;
+	c->receiving = true;
 	h->in = inlay_chunk_ref(c->in);
 	inlay_conn_ref(c);
 }
@@ -155,7 +157,7 @@ void inlay_conn_host_want(struct inlay_conn *c)
 	if (c->blocked && !h->sending && !c->doom)
 		send_begin(c);
 	/* Receiving begins when all that came before has been looked at. */
-	if (inlay_conn_may_read(c) && !h->receiving)
+	if (inlay_conn_may_read(c) && !c->receiving)
 		inlay_loop_again(&c->source);
 }
 
@@ -165,7 +167,8 @@ void inlay_conn_host_rest(struct inlay_conn *c)
 
 	if (c->blocked && !h->sending && !c->doom)
 		send_begin(c);
-	if (inlay_conn_may_read(c) && !h->receiving && !h->came && !c->doom)
+	/* Also while it is not to read: a peer that is gone is told by the host in no other way. */
+	if (!c->receiving && !h->came && !c->doom)
 		receive_begin(c);
 }
 

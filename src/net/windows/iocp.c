@@ -9,6 +9,7 @@
 #include "net/poller.h"
 #include "os/windows/error.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <winternl.h>
 
@@ -76,6 +77,7 @@ bool inlay_poller_run(struct inlay_poller *p, struct inlay_loop *l)
 		if (!e->lpOverlapped) /* the wake-up */
 			continue;
 		c = inlay_container(e->lpOverlapped, struct inlay_completion, overlapped);
+		assert(p->under_way);
 		p->under_way--;
 		c->done(c, result_of(e));
 		if (inlay_loop_current() != l)
@@ -125,6 +127,7 @@ void inlay_completion_begin(struct inlay_loop *l, struct inlay_completion *c)
 
 void inlay_completion_forget(struct inlay_completion *c)
 {
+	assert(c->loop->poller->under_way);
 	c->loop->poller->under_way--;
 }
 
