@@ -41,8 +41,15 @@ static unsigned char set_byte(const char **p)
 	return (unsigned char)*(*p)++;
 }
 
-/* p: after '['. Says in *ret_in whether the set has the byte, and returns the place after its ']'. */
-static const char *set_match(const char *p, unsigned char byte, bool *ret_in)
+static unsigned char other_case(unsigned char byte)
+{
+	bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+
+	return letter ? byte ^ 0x20 : byte;
+}
+
+/* p: after '['. Says in *ret_in whether the set has the byte, or the other one; returns the place after its ']'. */
+static const char *set_match(const char *p, unsigned char byte, unsigned char other, bool *ret_in)
 {
 	bool inverted = *p == '!', in = false, first = true;
 
@@ -54,31 +61,32 @@ static const char *set_match(const char *p, unsigned char byte, bool *ret_in)
 			p++;
 			high = set_byte(&p);
 		}
-		in = in || (low <= byte && byte <= high);
+		in = in || (low <= byte && byte <= high) || (low <= other && other <= high);
 	}
 	*ret_in = in != inverted;
 	return p + 1;
 }
 
 /* Matches one byte against the element at p, which is not a star: the place after it, NULL when it doesn't match. */
-static const char *element_match(const char *p, unsigned char byte)
+static const char *element_match(const char *p, unsigned char byte, bool fold)
 {
+	unsigned char other = fold ? other_case(byte) : byte;
 	bool in;
 
 	switch (*p) {
 	case '?':
 		return p + 1;
 	case '[':
-		p = set_match(p + 1, byte, &in);
+		p = set_match(p + 1, byte, other, &in);
 		return in ? p : NULL;
 	case '\\':
 		p++;
 		break;
 	}
-	return (unsigned char)*p == byte ? p + 1 : NULL;
+	return (unsigned char)*p == byte || (unsigned char)*p == other ? p + 1 : NULL;
 }
 
-static bool name_match(struct span pattern, struct span name)
+static bool name_match(struct span pattern, struct span name, bool fold)
 {
 	struct span star = {NULL, NULL}; /* the pattern after the last star, and the name where it stood */
 
@@ -87,7 +95,7 @@ static bool name_match(struct span pattern, struct span name)
 
 		if (!span_empty(pattern) && *pattern.p == '*') {
 			star = (struct span){++pattern.p, name.p};
-		} else if (!span_empty(pattern) && (next = element_match(pattern.p, (unsigned char)*name.p))) {
+		} else if (!span_empty(pattern) && (next = element_match(pattern.p, (unsigned char)*name.p, fold))) {
 			pattern.p = next;
 			name.p++;
 		} else if (star.p) {
@@ -135,7 +143,7 @@ static bool tail_match(const struct shape *s, struct span rest, bool is_dir)
 	return !span_empty(rest) || is_dir;
 }
 
-bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bool is_dir)
+static bool match(const char *pattern, const char *path, size_t path_len, bool is_dir, bool fold)
 {
 	struct shape s = shape_of(pattern);
 	struct span names = s.names, rest = {path, path + path_len};
@@ -155,7 +163,7 @@ bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bo
 		}
 		if (span_empty(before))
 			return false;
-		if (name_match(name, take_name(&rest)))
+		if (name_match(name, take_name(&rest), fold))
 			continue;
 		if (!star)
 			return false;
@@ -165,6 +173,16 @@ bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bo
 	}
 	/* What is left of the path lies beneath the directory that the pattern matched. */
 	return !s.directory || !span_empty(rest) || is_dir;
+}
+
+bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bool is_dir)
+{
+	return match(pattern, path, path_len, is_dir, false);
+}
+
+bool inlay_glob_match_either_case(const char *pattern, const char *path, size_t path_len, bool is_dir)
+{
+	return match(pattern, path, path_len, is_dir, true);
 }
 
 /* p: after '['. The place after the set's ']', NULL with a reason. */

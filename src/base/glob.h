@@ -20,5 +20,7 @@
 int inlay_glob_check(const char *pattern, const char **ret_why);
 /* pattern: passed inlay_glob_check. path: relative, no '/' at its ends. Time is O(len(pattern) * path_len). */
 bool inlay_glob_match(const char *pattern, const char *path, size_t path_len, bool is_dir);
+/* The same where letters of ASCII match in either case. */
+bool inlay_glob_match_either_case(const char *pattern, const char *path, size_t path_len, bool is_dir);
 
 #endif

@@ -13,6 +13,7 @@
 struct inlay_judge {
 	struct inlay_rule *rules;
 	unsigned count;
+	bool either_case;
 };
 
 struct inlay_judge *inlay_judge_new(void)
@@ -74,6 +75,11 @@ int inlay_judge_add(struct inlay_judge *j, const char *rule, const char **ret_wh
 	return 0;
 }
 
+void inlay_judge_ignore_case(struct inlay_judge *j)
+{
+	j->either_case = true;
+}
+
 bool inlay_judge_has_rules(const struct inlay_judge *j)
 {
 	return j->count > 0;
@@ -81,8 +87,11 @@ bool inlay_judge_has_rules(const struct inlay_judge *j)
 
 const struct inlay_rule *inlay_judge_match(const struct inlay_judge *j, const char *path, size_t len, bool is_dir)
 {
+	bool (*match)(const char *pattern, const char *path, size_t path_len, bool dir) =
+		j->either_case ? inlay_glob_match_either_case : inlay_glob_match;
+
 	for (unsigned i = 0; i < j->count; i++)
-		if (inlay_glob_match(j->rules[i].glob, path, len, is_dir))
+		if (match(j->rules[i].glob, path, len, is_dir))
 			return &j->rules[i];
 	return NULL;
 }

@@ -31,6 +31,8 @@ struct inlay_judge *inlay_judge_new(void); /* NULL: out of memory */
 void inlay_judge_free(struct inlay_judge *j);
 /* Appends. 0; -INLAY_EINVAL with *ret_why a static text; -INLAY_ENOMEM. */
 int inlay_judge_add(struct inlay_judge *j, const char *rule, const char **ret_why);
+/* Letters of ASCII match in either case from now on: for a host whose names do. Before any thread asks. */
+void inlay_judge_ignore_case(struct inlay_judge *j);
 bool inlay_judge_has_rules(const struct inlay_judge *j);
 /* The first rule that matches the path (relative to the filter directory), NULL for none. */
 const struct inlay_rule *inlay_judge_match(const struct inlay_judge *j, const char *path, size_t len, bool is_dir);

@@ -235,7 +235,29 @@ static void against_a_model(void **state)
 	assert_in_range(matches, 20000, 180000);
 }
 
-RUN_TESTS(
+static void letters_in_either_case(void **state)
+{
+	static const struct {
+		const char *pattern, *path;
+		enum expected expected;
+	} either[] = {
+		{"*.TMP", "a.tmp", YES}, {"*.tmp", "x/A.TMP", YES}, {"[a-c]x", "BX", YES}, {"[!a-c]", "B", NO}, {"[A-C]", "b", YES},
+		{"\\A", "a", YES}, {"a@", "A`", NO}, {"\xc3\xa4", "\xc3\x84", NO}, {"dir/**", "DIR/x", YES},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof either / sizeof *either; i++) {
+		bool is = inlay_glob_match_either_case(either[i].pattern, either[i].path, strlen(either[i].path), false);
+
+		if (is != (either[i].expected == YES))
+			fail_msg("%s %s", either[i].pattern, either[i].path);
+		/* The exact one tells them apart. */
+		if (either[i].expected == YES)
+			assert_false(inlay_glob_match(either[i].pattern, either[i].path, strlen(either[i].path), false));
+	}
+}
+
+RUN_TESTS(cmocka_unit_test(letters_in_either_case), 
 	cmocka_unit_test(table_of_cases), cmocka_unit_test(path_ends_at_its_length), cmocka_unit_test(check_refuses),
 	cmocka_unit_test(check_accepts_and_leaves_the_reason), cmocka_unit_test(no_explosion),
 	cmocka_unit_test(against_a_model))

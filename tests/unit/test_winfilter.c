@@ -387,7 +387,7 @@ static void test_append(void **state)
 static void test_paging(void **state)
 {
 	struct inlay_ring_completion c;
-	char got[8];
+	char got[8] = "";
 	uint64_t f;
 
 	(void)state;
@@ -411,6 +411,11 @@ static void test_paging(void **state)
 	close_file(f);
 	f = open_file("mapped", INLAY_WIN_OPEN, WRITE_ACCESS);
 	assert_int_equal(read_file(f, 0, 8, got).length, 8);
+	/* Nothing is nothing, but says how large the file is. */
+	c = write_file(f, 3, "", 0, 0);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(c.attr.size, 10);
+	assert_int_equal(read_file(f, 0, 0, NULL).length, 0);
 	close_file(f);
 	filter_stop();
 }
@@ -563,9 +568,173 @@ static void test_security_is_handed_on(void **state)
 	filter_stop();
 }
 
+/* Rules match in either case, as names do; and what a rule makes local has its directory on NTFS before it is made. */
+static void test_rules_and_case(void **state)
+{
+	static const char *const rules[] = {"local *.TMP", "local Build/", NULL};
+
+	(void)state;
+	filter_start(rules);
+	side_make(INLAY_REMOTE, "dir/");
+	side_make(INLAY_REMOTE, "dir/sub/");
+	assert_int_equal(open_as("dir/sub/x.tmp", INLAY_WIN_CREATE, 0, ALL_ACCESS).verdict, INLAY_RING_LOCAL);
+	assert_int_equal(ntfs_has("dir/sub"), 'P');
+	assert_int_equal(open_as("dir/Y.Tmp", INLAY_WIN_OPEN_IF, 0, ALL_ACCESS).verdict, INLAY_RING_LOCAL);
+	assert_int_equal(open_as("BUILD/out", INLAY_WIN_CREATE, 0, ALL_ACCESS).verdict, INLAY_RING_LOCAL);
+	assert_int_equal(open_as("none/x.tmp", INLAY_WIN_CREATE, 0, ALL_ACCESS).verdict, INLAY_RING_LOCAL);
+	assert_int_equal(ntfs_has("none"), '-');
+	filter_stop();
+}
+
+/* A name that comes, or goes, between the question and the answer. */
+static struct {
+	uint16_t before; /* the message before which it happens */
+	void (*happens)(void);
+} moment;
+
+static bool at_the_moment(struct fake_side *f, const struct inlay_call *c, struct inlay_reply *r)
+{
+	(void)r;
+	if (moment.before == c->type && moment.happens) {
+		void (*happens)(void) = moment.happens;
+
+		moment.happens = NULL;
+		f->script = NULL;
+		happens();
+	}
+	return false;
+}
+
+static void appears(void)
+{
+	server_write("file", "another's");
+}
+
+static void vanishes(void)
+{
+	side_remove(INLAY_REMOTE, "file");
+}
+
+static void test_races(void **state)
+{
+	struct inlay_ring_completion c;
+	uint64_t f;
+
+	(void)state;
+	filter_start(NULL);
+	moment.before = INLAY_CREATE;
+	moment.happens = appears;
+	w.side[INLAY_REMOTE].script = at_the_moment;
+	c = open_as("file", INLAY_WIN_OPEN_IF, 0, ALL_ACCESS);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(c.created, 0);
+	assert_int_equal(c.attr.size, 9);
+	close_file(c.file);
+	side_remove(INLAY_REMOTE, "file");
+	moment.happens = appears;
+	w.side[INLAY_REMOTE].script = at_the_moment;
+	assert_int_equal(open_as("file", INLAY_WIN_CREATE, 0, ALL_ACCESS).status, NT(OBJECT_NAME_COLLISION));
+	moment.before = INLAY_OPEN;
+	moment.happens = vanishes;
+	w.side[INLAY_REMOTE].script = at_the_moment;
+	f = open_file("file", INLAY_WIN_OPEN_IF, ALL_ACCESS);
+	assert_int_equal(side_has(INLAY_REMOTE, "file"), 'f');
+	close_file(f);
+	/* Something local comes while the placeholder is made. */
+	ntfs_delete("file");
+	ntfs.fail_put = -INLAY_EEXIST;
+	ntfs.fail_puts = 100;
+	assert_int_equal(open_as("file", INLAY_WIN_OPEN, 0, READ_ACCESS).status, NT(SHARING_VIOLATION)); /* it can't be told what */
+	assert_int_equal(ntfs.fail_puts, 100 - 4);
+	filter_stop();
+}
+
+/* ---- identities ---- */
+
+static bool even_processes_are_users(void *arg, uint32_t process, struct inlay_cred *ret)
+{
+	(void)arg;
+	ret->uid = ret->gid = 1000;
+	ret->ngroups = 0;
+	return process % 2 == 0;
+}
+
+static void with_identities(struct inlay_winfilter_config *c)
+{
+	c->cred_of = even_processes_are_users;
+}
+
+static void test_identities(void **state)
+{
+	struct driver_call *call;
+	uint64_t f;
+
+	(void)state;
+	filter_start_with(NULL, 1, with_identities);
+	server_write("roots", "x");
+	assert_int_equal(open_as("roots", INLAY_WIN_OPEN, 0, WRITE_ACCESS).status, NT(ACCESS_DENIED)); /* process 42 */
+	call = prepare_open("roots", INLAY_WIN_OPEN, 0, ATTR_ACCESS);
+	call->q.process = 43;
+	f = ask(call).file;
+	/* The number keeps its opener's: whoever pages through it. */
+	assert_int_equal(write_file(f, 0, "y", 1, 0).status, 0);
+	close_file(f);
+	f = open_file("roots", INLAY_WIN_OPEN, ATTR_ACCESS);
+	assert_int_equal(write_file(f, 0, "z", 1, 0).status, NT(ACCESS_DENIED));
+	close_file(f);
+	filter_stop();
+}
+
+/* ---- waking ---- */
+
+static void test_one_signal_for_many(void **state)
+{
+	struct driver_call *call[20];
+	uint64_t f;
+
+	(void)state;
+	filter_start(NULL);
+	server_write("file", "x");
+	f = open_file("file", INLAY_WIN_OPEN, READ_ACCESS);
+	assert_true(inlay_ring_requester_sleep(&driver.ring));
+	driver.wakes = 0;
+	for (unsigned i = 0; i < 20; i++) {
+		call[i] = prepare(INLAY_RING_GETATTR, f);
+		submit(call[i]);
+	}
+	pump();
+	assert_int_equal(driver.wakes, 1);
+	for (unsigned i = 0; i < 20; i++)
+		take_answer(call[i]);
+	/* While it is awake it is left in peace. */
+	ask(prepare(INLAY_RING_GETATTR, f));
+	assert_int_equal(driver.wakes, 1);
+	close_file(f);
+	filter_stop();
+}
+
+static void test_bad_configuration(void **state)
+{
+	struct inlay_winfilter_config c;
+	struct inlay_winfilter *other;
+
+	(void)state;
+	filter_start(NULL);
+	c = filter_config;
+	c.geometry.entries = 3;
+	assert_int_equal(inlay_winfilter_new(&c, &other), -INLAY_EINVAL);
+	c = filter_config;
+	c.owner_sid_len = 100;
+	assert_int_equal(inlay_winfilter_new(&c, &other), -INLAY_EINVAL);
+	inlay_winfilter_free(NULL);
+	filter_stop();
+}
+
 RUN_TESTS(cmocka_unit_test(test_open_read_write_close), cmocka_unit_test(test_placeholders_are_refreshed),
           cmocka_unit_test(test_what_is_local), cmocka_unit_test(test_rules), cmocka_unit_test(test_dispositions),
           cmocka_unit_test(test_types), cmocka_unit_test(test_root), cmocka_unit_test(test_case), cmocka_unit_test(test_links),
           cmocka_unit_test(test_large), cmocka_unit_test(test_append), cmocka_unit_test(test_paging),
           cmocka_unit_test(test_access), cmocka_unit_test(test_readonly), cmocka_unit_test(test_attributes),
-          cmocka_unit_test(test_made_readonly), cmocka_unit_test(test_security_is_handed_on))
+          cmocka_unit_test(test_made_readonly), cmocka_unit_test(test_security_is_handed_on),
+          cmocka_unit_test(test_rules_and_case), cmocka_unit_test(test_races), cmocka_unit_test(test_identities),
+          cmocka_unit_test(test_one_signal_for_many), cmocka_unit_test(test_bad_configuration))

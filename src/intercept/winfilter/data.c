@@ -264,12 +264,10 @@ void inlay_wf_read(struct inlay_wf_request *rq)
 /* Nothing to write: what the answer says is the file as it is. */
 static void sized(struct inlay_wf_request *rq, int status)
 {
-	struct inlay_ring_completion c = {.status = inlay_ntstatus_from(status)};
+	struct inlay_attr attr = rq->op.attr;
 
-	if (status == 0)
-		inlay_win_attr_from(&rq->op.attr, &c.attr);
 	inlay_wf_op_done(rq);
-	inlay_wf_answer(rq, &c);
+	inlay_wf_answer_attr(rq, status, &attr);
 }
 
 void inlay_wf_write(struct inlay_wf_request *rq)

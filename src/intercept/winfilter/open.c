@@ -189,7 +189,8 @@ static int place_work(struct inlay_wf_request *rq)
 
 static void place_woken(struct inlay_wf_request *rq, int status)
 {
-	if (status < 0 && !rq->u.open.created)
+	/* What was made is to be shown, even to who has given up waiting for it; unless all ends. */
+	if (status < 0 && (!rq->u.open.created || rq->w->stopped))
 		fail(rq, status);
 	else
 		place(rq);

@@ -296,10 +296,6 @@ static void begin_part(struct inlay_wf_request *rq)
 	struct inlay_wf_walk *walk = rq->walk;
 	struct inlay_str name = inlay_winpath_server(walk->path, walk->part);
 
-	if (!at_directory(walk)) {
-		finish(rq, -INLAY_ENOTDIR);
-		return;
-	}
 	memcpy(walk->name, name.p, name.len);
 	walk->name[name.len] = '\0';
 	memcpy(walk->step, walk->name, sizeof walk->step);

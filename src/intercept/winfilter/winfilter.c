@@ -207,10 +207,20 @@ void inlay_wf_op_done(struct inlay_wf_request *rq)
 	op->file = op->opened = NULL;
 }
 
+static void reposted(struct inlay_task *t)
+{
+	struct inlay_wf_request *rq = inlay_container(t, struct inlay_wf_request, task);
+
+	rq->op.step(&rq->op, NULL);
+}
+
 void inlay_winfilter_repost(struct inlay_redirect *r, struct inlay_op *op)
 {
+	struct inlay_wf_request *rq = inlay_wf_of(op);
+
 	(void)r;
-	inlay_loop_post(inlay_wf_of(op)->w->lane[op->lane].loop, &inlay_wf_of(op)->task);
+	rq->task = (struct inlay_task){.done = reposted};
+	inlay_loop_post(rq->w->lane[op->lane].loop, &rq->task);
 }
 
 /* ---- steps: tasks ---- */
@@ -511,6 +521,7 @@ int inlay_winfilter_new(const struct inlay_winfilter_config *config, struct inla
 	if (!w)
 		return -INLAY_ENOMEM;
 	w->redirect = config->redirect;
+	inlay_judge_ignore_case(w->redirect->judge);
 	pthread_mutex_init(&w->lock, NULL);
 	inlay_list_init(&w->open_files);
 	inlay_list_init(&w->holds);
