@@ -1,6 +1,7 @@
 # A Wine session of a test: its driver host with the simulated filter manager and inlay.sys, programs with the simulated
 # drive I:, the redirector on it, and the end that must find everything released.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ SERVER = "/usr/lib/wine/wineserver"
 DRIVERS = "drive_c/windows/system32/drivers"
 GONE = 1167  # ERROR_DEVICE_NOT_CONNECTED
 OFFLINE = 4350  # ERROR_FILE_OFFLINE
-PROGRAMS = ("with-drive.exe", "hook.dll", "simctl.exe")
+OWN = ("with-drive.exe", "exercise.exe", "image.exe", "fileop.exe", "control.exe", "ringside.exe", "inlay.exe", "cmd.exe", "bench.exe")
 
 
 def environment(prefix):
@@ -226,9 +227,7 @@ class Session:
         if not self.open:
             return
         try:
-            for running in self.started:
-                if running.proc.poll() is None:
-                    running.proc.terminate()
+            self.end_programs()
             if "inlay" in self.loaded:
                 self.unload()
             elif "fltmgr" in self.loaded:
@@ -237,6 +236,15 @@ class Session:
                 self.service("stop", "fltmgr")
         finally:
             self.end_session()
+
+    def end_programs(self):
+        """Whatever a test left running; then until the driver host has heard of their handles."""
+        pids = [pid for program in OWN for pid in self.pids(program)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if pids and "fltmgr" in self.loaded:
+            harness.wait_for("the drive's handles to close", lambda: self.health()[0]["handles"] == 0)
 
     def end_session(self):
         self.open = False

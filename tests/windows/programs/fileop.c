@@ -23,15 +23,15 @@ static int do_cat(char **w)
 	static char room[PIECE];
 	HANDLE h = open_file(w[0], GENERIC_READ, 7, OPEN_EXISTING, 0);
 	DWORD got = 0;
+	BOOL good;
 
 	if (h == INVALID_HANDLE_VALUE)
 		return answer_error(GetLastError());
-	while (ReadFile(h, room, sizeof(room), &got, NULL) && got)
+	while ((good = ReadFile(h, room, sizeof(room), &got, NULL)) && got)
 		fwrite(room, 1, got, stdout);
-	if (got)
+	if (!good)
 		return answer_error(GetLastError());
-	CloseHandle(h);
-	return 0;
+	return result(CloseHandle(h));
 }
 
 static int put(char **w, DWORD access, DWORD disposition)

@@ -32,19 +32,26 @@ static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, vo
 	return status;
 }
 
-/* HOOK_TRACE: each call on standard error. */
+/* HOOK_TRACE names a file: each call is a line in it, the process's number behind the name. */
 static void trace(const struct drive_call *call, const void *data, NTSTATUS status)
 {
-	static int wanted = -1;
+	static FILE *file;
+	static volatile LONG begun;
 	DWORD error = GetLastError();
+	char name[MAX_PATH + 16];
 
-	if (wanted < 0)
-		wanted = GetEnvironmentVariableW(L"HOOK_TRACE", NULL, 0) != 0;
-	if (wanted)
-		fprintf(stderr, "[%lu call %u class %x access %x share %x disposition %u options %x %.*ls: %lx]\n", GetCurrentThreadId(), call->kind,
+	if (InterlockedExchange(&begun, 1) == 0 && GetEnvironmentVariableA("HOOK_TRACE", name, MAX_PATH)) {
+		sprintf(name + strlen(name), "-%lu", GetCurrentProcessId());
+		file = fopen(name, "w");
+	}
+	if (file) {
+		bool named = call->kind == DRIVE_CREATE || call->kind == DRIVE_QUERY_ATTRIBUTES;
+
+		fprintf(file, "%lx call %u class %x access %x share %x disposition %u options %x %.*ls: %lx\n", GetCurrentThreadId(), call->kind,
 			call->class, call->access, call->share, call->disposition, call->options,
-			call->kind == DRIVE_CREATE || call->kind == DRIVE_QUERY_ATTRIBUTES ? (int)(call->length / sizeof(WCHAR)) : 0,
-			(const WCHAR *)data, status);
+			named ? (int)(call->length / sizeof(WCHAR)) : 0, (const WCHAR *)data, status);
+		fflush(file);
+	}
 	SetLastError(error);
 }
 
