@@ -108,7 +108,7 @@ static bool create(wchar_t *line, HANDLE report, HANDLE log, PROCESS_INFORMATION
 	how.hStdOutput = how.hStdInput;
 	_snwprintf(number, 32, L"%llu", (unsigned long long)(uintptr_t)report);
 	SetEnvironmentVariableW(INLAY_REPORT_VARIABLE, number);
-	ok = CreateProcessW(NULL, line, NULL, NULL, TRUE, CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP, NULL, NULL, &how, ret);
+	ok = CreateProcessW(NULL, line, NULL, NULL, TRUE, DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP, NULL, NULL, &how, ret);
 	SetEnvironmentVariableW(INLAY_REPORT_VARIABLE, NULL);
 	if (how.hStdInput != INVALID_HANDLE_VALUE)
 		CloseHandle(how.hStdInput);
@@ -162,7 +162,7 @@ void inlay_child_hear(struct inlay_child *c, char *line, size_t size)
 	size_t used = 0;
 	DWORD n;
 
-	while (used < size - 1 && ReadFile(c->report, line + used, (DWORD)(size - 1 - used), &n, NULL) && n)
+	while (used < size - 1 && !memchr(line, '\n', used) && ReadFile(c->report, line + used, (DWORD)(size - 1 - used), &n, NULL) && n)
 		used += n;
 	line[used] = '\0';
 	line[strcspn(line, "\n")] = '\0';

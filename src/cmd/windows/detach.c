@@ -214,6 +214,7 @@ static int attempt(struct target *t, uint64_t deadline, char *why, size_t why_le
 static int detach_in_order(struct target *t, unsigned timeout_ms)
 {
 	uint64_t deadline = inlay_clock_ms() + timeout_ms;
+	bool held = false;
 	char why[256];
 	int status;
 
@@ -221,6 +222,9 @@ static int detach_in_order(struct target *t, unsigned timeout_ms)
 		status = attempt(t, deadline, why, sizeof(why));
 		if (status == 0)
 			return INLAY_EXIT_OK;
+		if (status == -INLAY_ETIMEDOUT && held)
+			status = -INLAY_EBUSY; /* the last attempt came too late to be answered */
+		held = held || status == -INLAY_EBUSY;
 		if (status != -INLAY_EBUSY || inlay_clock_ms() >= deadline)
 			break;
 		tell_held(t, false);

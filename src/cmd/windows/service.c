@@ -20,7 +20,7 @@
 
 struct service_options {
 	const char *log_file;
-	bool manual;
+	bool manual, foreground;
 };
 
 static const struct inlay_option service_options[] = {
@@ -29,6 +29,8 @@ static const struct inlay_option service_options[] = {
 		.at = offsetof(struct service_options, log_file)},
 	{.name = "manual", .kind = INLAY_OPTION_FLAG, .help = "install: don't start it with Windows",
 		.at = offsetof(struct service_options, manual)},
+	{.name = "foreground", .letter = 'f', .kind = INLAY_OPTION_FLAG, .help = "run: in this console, until Ctrl-C",
+		.at = offsetof(struct service_options, foreground)},
 	{.name = NULL},
 };
 
@@ -36,7 +38,7 @@ const struct inlay_command inlay_service_command = {
 	.name = "inlay service",
 	.operands = "install|remove|start|stop|run",
 	.summary = "Installs, removes, starts or stops the service that keeps attachments",
-	.details = "run is what the service itself does; in a console it stays until Ctrl-C.\n",
+	.details = "run is what the service itself does: Windows calls it, or a person with --foreground.\n",
 	.operands_min = 1,
 	.operands_max = 1,
 	.options = service_options,
@@ -140,15 +142,17 @@ static int run(const struct service_options *o)
 		inlay_say("out of memory: service: free some");
 		return INLAY_EXIT_FAILED;
 	}
+	if (o->foreground) {
+		SetConsoleCtrlHandler(interrupted, TRUE);
+		return work();
+	}
 	if (StartServiceCtrlDispatcherW(table))
 		return service.code;
-	if (GetLastError() != ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) {
+	if (GetLastError() == ERROR_FAILED_SERVICE_CONTROLLER_CONNECT)
+		inlay_say("started by hand: service run: \"inlay service start\", or use --foreground");
+	else
 		inlay_say("can't reach the service manager: service: error %lu", GetLastError());
-		return INLAY_EXIT_FAILED;
-	}
-	/* In a console, for whoever wants to watch it. */
-	SetConsoleCtrlHandler(interrupted, TRUE);
-	return work();
+	return INLAY_EXIT_FAILED;
 }
 
 /* ---- the manager's side ---- */
