@@ -109,7 +109,10 @@ struct inlay_winfilter_config {
 	uint32_t hold_ms;                    /* how long an OPEN waits for a name that is being renamed or removed; 0 = 30000 */
 };
 
-/* Makes the ring in the section; the judge's rules match in either case from now on. No thread of the loops runs yet, or the caller is home's thread. 0 or a status. */
+/*
+ * Makes the ring in the section; the judge's rules match in either case from now on. No thread of the loops runs yet, or the caller
+ * is home's thread. 0 or a status.
+ */
 int inlay_winfilter_new(const struct inlay_winfilter_config *config, struct inlay_winfilter **ret);
 
 /*
