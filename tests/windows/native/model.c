@@ -64,6 +64,27 @@ static bool fails(struct model *model, const struct inlay_ring_request *request)
 	return (!model->faults.kind || model->faults.kind == request->kind) && chance(model->faults.error);
 }
 
+static bool serve(struct model *model, const struct inlay_ring_request *request);
+
+/* OPENs whose names are free again. */
+static bool serve_waiting(struct model *model)
+{
+	for (uint32_t i = 0; i < model->waiting_count; i++) {
+		struct inlay_ring_request request = model->waiting[i];
+
+		if (model_is_held(model, &request))
+			continue;
+		model->waiting[i] = model->waiting[--model->waiting_count];
+		return serve(model, &request) && serve_waiting(model);
+	}
+	return true;
+}
+
+static bool ends_hold(const struct inlay_ring_request *request)
+{
+	return request->kind == INLAY_RING_RENAME_END || request->kind == INLAY_RING_REMOVE_END || request->kind == INLAY_RING_CLOSE;
+}
+
 /* False: the process has ended. */
 static bool serve(struct model *model, const struct inlay_ring_request *request)
 {
@@ -74,6 +95,10 @@ static bool serve(struct model *model, const struct inlay_ring_request *request)
 		model->kinds[request->kind]++;
 	if (request->kind == INLAY_RING_CANCEL) {
 		model->cancels++;
+		return true;
+	}
+	if (request->kind == INLAY_RING_OPEN && model_is_held(model, request) && model->waiting_count < RTL_NUMBER_OF(model->waiting)) {
+		model->waiting[model->waiting_count++] = *request;
 		return true;
 	}
 	number = ++model->answered;
@@ -95,7 +120,7 @@ static bool serve(struct model *model, const struct inlay_ring_request *request)
 		model->held[model->held_count++] = c;
 	else
 		send(model, &c);
-	return true;
+	return !ends_hold(request) || serve_waiting(model);
 }
 
 static void rest(struct model *model)
@@ -129,7 +154,8 @@ static void run(void *opaque)
 		}
 		count = inlay_ring_responder_pop(&model->ring, batch, BATCH);
 		if (count < 0) {
-			sim_violate("the driver broke the ring's rules", NULL, 0);
+			if (!model->faults.garbage_at)
+				sim_violate("the driver broke the ring's rules", NULL, 0);
 			break;
 		}
 		for (int i = 0; i < count && alive; i++) {
@@ -197,8 +223,11 @@ NTSTATUS model_start(struct model *model, uint32_t entries, uint32_t slots, uint
 	model->stop = model->crash = model->stopped = model->dead = false;
 	model->held_count = model->answered = 0;
 	memset(model->numbers, 0, sizeof(model->numbers));
+	memset(model->is_renaming, 0, sizeof(model->is_renaming));
+	memset(model->is_removing, 0, sizeof(model->is_removing));
+	model->waiting_count = 0;
 	for (uint32_t i = 0; i < model->file_count; i++)
-		model->files[i].opens = model->files[i].removing = 0;
+		model->files[i].opens = model->files[i].removing = model->files[i].renaming = 0;
 	if (!model_find(model, L""))
 		model_add(model, L"", true, NULL, 0);
 	if (inlay_ring_layout(&geometry, entries, slots, INLAY_RING_SLOT_MIN) || !native_section_new(&model->section, REDIRECTOR, geometry.size) ||

@@ -23,7 +23,7 @@ struct model_file {
 	WCHAR path[MODEL_NAME];
 	uint8_t *data;
 	uint64_t size;
-	uint32_t attributes, opens, removing;
+	uint32_t attributes, opens, removing, renaming;
 	int64_t written;
 	uint64_t index;
 };
@@ -67,6 +67,9 @@ struct model {
 	struct inlay_ring_completion held[32]; /* late ones */
 	uint32_t held_count;
 	WCHAR renaming[256][MODEL_NAME]; /* by number - 1: new names between BEGIN and END */
+	bool is_renaming[256], is_removing[256]; /* by number - 1: between BEGIN and END */
+	struct inlay_ring_request waiting[16]; /* OPENs of names that are held so */
+	uint32_t waiting_count;
 };
 
 /* The server's tree; before the thread runs, or between operations. */

@@ -19,6 +19,8 @@ enum model_here model_here(struct model *model, const WCHAR *path);
 NTSTATUS model_place(struct model *model, const struct model_file *file);
 void model_displace(struct model *model, const WCHAR *path);
 
+/* Whether an OPEN must wait: its name is about to change. */
+bool model_is_held(struct model *model, const struct inlay_ring_request *request);
 /* The answer to a request that has one. */
 void model_answer(struct model *model, const struct inlay_ring_request *request, struct inlay_ring_completion *ret);
 

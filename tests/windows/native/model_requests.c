@@ -96,7 +96,7 @@ static NTSTATUS open_remote(struct model *model, const struct inlay_ring_request
 		c->verdict = here == HERE_DIRECTORY ? INLAY_RING_LOCAL : INLAY_RING_ABSENT;
 		return STATUS_SUCCESS;
 	}
-	status = model_place(model, file);
+	status = file->removing ? STATUS_SUCCESS : model_place(model, file); /* what is about to go must not come back */
 	if (!NT_SUCCESS(status)) {
 		if (c->created)
 			file->used = false;
@@ -133,8 +133,28 @@ static void close_number(struct model *model, uint64_t number)
 		sim_violate("the driver closes a file that it has not", NULL, number);
 		return;
 	}
+	file->removing -= model->is_removing[number - 1]; /* an END that the driver had no memory for */
+	file->renaming -= model->is_renaming[number - 1];
+	model->is_removing[number - 1] = model->is_renaming[number - 1] = false;
 	model->numbers[number - 1] = 0;
 	file->opens--;
+}
+
+bool model_is_held(struct model *model, const struct inlay_ring_request *request)
+{
+	WCHAR path[MODEL_NAME];
+	struct model_file *file;
+
+	name_of(model, request, path);
+	file = model_find(model, path);
+	if (file && file->renaming)
+		return true;
+	if (file && file->removing) /* as long as it stands on NTFS, it is there; then it waits for the server to follow */
+		return model_here(model, path) == HERE_NOTHING;
+	for (uint32_t i = 0; i < RTL_NUMBER_OF(model->renaming); i++)
+		if (model->is_renaming[i] && model_same(model->renaming[i], path))
+			return true;
+	return false;
 }
 
 static NTSTATUS transfer(struct model *model, const struct inlay_ring_request *request, struct model_file *file,
@@ -155,11 +175,13 @@ static NTSTATUS transfer(struct model *model, const struct inlay_ring_request *r
 		return STATUS_MEDIA_WRITE_PROTECTED;
 	if (offset > MODEL_SIZE || length > MODEL_SIZE - offset)
 		return STATUS_DISK_FULL;
+	c->length = length;
+	if (request->flags & INLAY_RING_PAGING) /* never makes it longer */
+		length = offset >= file->size ? 0 : (uint32_t)min(length, file->size - offset);
 	memcpy(file->data + offset, slot, length);
-	if (offset + length > file->size)
+	if (length && offset + length > file->size)
 		file->size = offset + length;
 	file->written += 10000000;
-	c->length = length;
 	attr_fill(file, &c->attr);
 	return STATUS_SUCCESS;
 }
@@ -195,7 +217,7 @@ static NTSTATUS list(struct model *model, const struct model_file *directory)
 		const struct model_file *file = &model->files[i];
 		enum model_here here;
 
-		if (!file->used || file->removing || !model_is_child(file->path, directory->path) || is_local(model, file->path))
+		if (!file->used || file->removing || file->renaming || !model_is_child(file->path, directory->path) || is_local(model, file->path))
 			continue;
 		here = model_here(model, file->path);
 		if (here == HERE_NOTHING || here == HERE_PLACEHOLDER)
@@ -222,6 +244,8 @@ static NTSTATUS rename_begin(struct model *model, const struct inlay_ring_reques
 	if (!model_has_parent(model, path))
 		return STATUS_OBJECT_PATH_NOT_FOUND;
 	model_copy(model->renaming[request->file - 1], path);
+	file->renaming += !model->is_renaming[request->file - 1];
+	model->is_renaming[request->file - 1] = true;
 	return STATUS_SUCCESS;
 }
 
@@ -230,6 +254,12 @@ static NTSTATUS rename_end(struct model *model, const struct inlay_ring_request 
 	const WCHAR *to = model->renaming[request->file - 1];
 	struct model_file *target = model_find(model, to);
 
+	if (!model->is_renaming[request->file - 1]) {
+		sim_violate("RENAME_END without RENAME_BEGIN", NULL, request->file);
+		return STATUS_INVALID_PARAMETER;
+	}
+	model->is_renaming[request->file - 1] = false;
+	file->renaming--;
 	if (!(request->flags & INLAY_RING_DONE))
 		return STATUS_SUCCESS;
 	if (target && target != file)
@@ -238,23 +268,25 @@ static NTSTATUS rename_end(struct model *model, const struct inlay_ring_request 
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS remove_begin(struct model *model, struct model_file *file)
+static NTSTATUS remove_begin(struct model *model, const struct inlay_ring_request *request, struct model_file *file)
 {
 	if (model->read_only)
 		return STATUS_MEDIA_WRITE_PROTECTED;
 	for (uint32_t i = 0; file->directory && i < model->file_count; i++)
 		if (model->files[i].used && model_is_child(model->files[i].path, file->path))
 			return STATUS_DIRECTORY_NOT_EMPTY;
-	file->removing++;
+	file->removing += !model->is_removing[request->file - 1];
+	model->is_removing[request->file - 1] = true;
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS remove_end(const struct inlay_ring_request *request, struct model_file *file)
+static NTSTATUS remove_end(struct model *model, const struct inlay_ring_request *request, struct model_file *file)
 {
-	if (!file->removing)
+	if (!model->is_removing[request->file - 1])
 		sim_violate("REMOVE_END without REMOVE_BEGIN", NULL, request->file);
 	else
 		file->removing--;
+	model->is_removing[request->file - 1] = false;
 	if (request->flags & INLAY_RING_DONE)
 		file->used = false;
 	return STATUS_SUCCESS;
@@ -281,9 +313,9 @@ static NTSTATUS about_file(struct model *model, const struct inlay_ring_request 
 	case INLAY_RING_RENAME_END:
 		return rename_end(model, request, file);
 	case INLAY_RING_REMOVE_BEGIN:
-		return remove_begin(model, file);
+		return remove_begin(model, request, file);
 	case INLAY_RING_REMOVE_END:
-		return remove_end(request, file);
+		return remove_end(model, request, file);
 	case INLAY_RING_STATFS:
 		c->attr.size = 1ull << 40;
 		c->attr.allocation = 1ull << 39;

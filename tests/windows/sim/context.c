@@ -211,3 +211,13 @@ void sim_contexts_drop(struct sim_contexts *contexts, PFLT_INSTANCE instance)
 			release(context);
 	} while (context);
 }
+
+bool sim_contexts_any(struct sim_contexts *contexts, PFLT_INSTANCE instance)
+{
+	bool any;
+
+	sim_mutex_lock(&contexts->lock);
+	any = find(contexts, instance) != NULL;
+	sim_mutex_unlock(&contexts->lock);
+	return any;
+}

@@ -193,35 +193,42 @@ static void wait_idle(PFLT_INSTANCE instance)
 	}
 }
 
+/* A file object with a context of the instance, referenced; NULL: none. *ret_closing: there are some that close just now. */
+static struct sim_open *next_with_context(PFLT_INSTANCE instance, bool *ret_closing)
+{
+	struct sim_open *found = NULL;
+
+	*ret_closing = false;
+	sim_mutex_lock(&sim_big);
+	SIM_EACH(entry, &instance->volume->opens) {
+		struct sim_open *open = CONTAINING_RECORD(entry, struct sim_open, link);
+
+		if (found || !sim_contexts_any(&open->contexts, instance))
+			continue;
+		if (sim_host_object_try_ref(open))
+			found = open;
+		else
+			*ret_closing = true;
+	}
+	sim_mutex_unlock(&sim_big);
+	return found;
+}
+
 static void contexts_drop(PFLT_INSTANCE instance)
 {
 	struct sim_open *open;
-	bool more = true;
+	bool closing;
+	KEVENT never;
 
-	/* one file object at a time: contexts' cleanup callbacks run without the lock */
-	for (ULONG skip = 0; more; skip++) {
-		ULONG index = 0;
-
-		more = false;
-		sim_mutex_lock(&sim_big);
-		for (LIST_ENTRY *entry = instance->volume->opens.Flink; entry != &instance->volume->opens; entry = entry->Flink) {
-			open = CONTAINING_RECORD(entry, struct sim_open, link);
-			if (index++ == skip) {
-				more = sim_host_object_try_ref(open);
-				if (!more) {
-					skip++;
-					index = skip;
-					continue;
-				}
-				break;
-			}
-		}
-		sim_mutex_unlock(&sim_big);
-		if (more) {
+	KeInitializeEvent(&never, NotificationEvent, FALSE);
+	do {
+		while ((open = next_with_context(instance, &closing)) != NULL) {
 			sim_contexts_drop(&open->contexts, instance);
 			sim_host_object_unref(open);
 		}
-	}
+		if (closing)
+			sim_host_wait_for(&never, TICK);
+	} while (closing);
 }
 
 static void teardown(PFLT_INSTANCE instance)
@@ -303,6 +310,8 @@ NTSTATUS FLTAPI FltStartFiltering(PFLT_FILTER Filter)
 
 VOID FLTAPI FltUnregisterFilter(PFLT_FILTER Filter)
 {
+	KEVENT never;
+
 	sim_level_at_most(PASSIVE_LEVEL, __func__);
 	if (Filter->magic != SIM_FILTER_MAGIC) {
 		sim_violate("FltUnregisterFilter of what is no filter, or not any more", NULL, 0);
@@ -310,6 +319,9 @@ VOID FLTAPI FltUnregisterFilter(PFLT_FILTER Filter)
 	}
 	while (!IsListEmpty(&Filter->instances))
 		teardown(CONTAINING_RECORD(Filter->instances.Flink, struct _FLT_INSTANCE, filter_link));
+	KeInitializeEvent(&never, NotificationEvent, FALSE);
+	for (ULONG ticks = 0; __atomic_load_n(&Filter->contexts, __ATOMIC_SEQ_CST) && ticks < 100; ticks++)
+		sim_host_wait_for(&never, TICK); /* of file objects that close just now */
 	if (Filter->contexts)
 		sim_violate("contexts are not released at unload", NULL, (ULONG)Filter->contexts);
 	if (Filter->names)

@@ -347,6 +347,7 @@ NTSTATUS sim_open_fs_filter(struct sim_open *open, UCHAR major, bool create_sect
 void sim_contexts_init(struct sim_contexts *contexts);
 /* Takes out and releases those of an instance (NULL: all). */
 void sim_contexts_drop(struct sim_contexts *contexts, PFLT_INSTANCE instance);
+bool sim_contexts_any(struct sim_contexts *contexts, PFLT_INSTANCE instance);
 const FLT_OPERATION_REGISTRATION *sim_filter_operation(PFLT_FILTER filter, UCHAR major);
 void sim_filters_offer(struct sim_volume *volume);
 void sim_filters_withdraw(struct sim_volume *volume);
