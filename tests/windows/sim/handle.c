@@ -151,6 +151,9 @@ static NTSTATUS transfer(struct sim_file *file, struct sim_io *io, bool write, v
 	if (!offset && !synchronous)
 		return refused(io, ret_status, STATUS_INVALID_PARAMETER);
 	at = offset ? (ULONGLONG)offset->QuadPart : (ULONGLONG)file->open->object.CurrentByteOffset.QuadPart;
+	/* the I/O manager tells a handle that may only append: filters and file system see the end of file asked for */
+	if (write && !may(file, FILE_WRITE_DATA))
+		at = ~0ull;
 	if (!io || synchronous)
 		status = try_fast(file, write, buffer, length, at, flags, ret_status);
 	if (status != STATUS_FLT_DISALLOW_FAST_IO) {
