@@ -129,7 +129,19 @@ def test_random_operations(t):
         w.expect_clean()
 
 
-@test(timeout=120)
+@test()
+def test_locked_ranges(t):
+    """a range that one handle has locked is refused to others, for reading and writing too, as on NTFS"""
+    behind = t.export()
+    put(behind, "f", b"x" * 200)
+    w, _, _ = setup(t, export=behind)
+    wanted = "read 33 write 33 lock 33 beyond 0 after 0"
+    w.op("put", r"I:\plain", "x" * 200)
+    t.eq(w.op("locks", r"I:\plain").strip(), wanted, "on the simulated NTFS")
+    t.eq(w.op("locks", DIR + r"\f").strip(), wanted, "on a remote file")
+
+
+@test(timeout=300)
 def test_large_listing(t):
     """10,000 entries: each shown once, with its size"""
     behind = t.export()
@@ -138,7 +150,7 @@ def test_large_listing(t):
         put(behind, f"many/entry-{i:05}", b"x" * (i % 97))
     w, _, _ = setup(t, export=behind)
     seen = {}
-    for line in w.op("ls", DIR + r"\many\*", timeout=100).splitlines():
+    for line in w.op("ls", DIR + r"\many\*", timeout=250).splitlines():
         if not line.endswith(" dir"):
             name, size = line.rsplit(" ", 1)
             t.true(name not in seen, f"{name} is shown twice")

@@ -6,6 +6,8 @@
 
 #include <stdarg.h>
 
+void (*failed_more)(void);
+
 static void tell(const char *file, int line, const char *what, const char *format, va_list arguments)
 {
 	fprintf(stderr, "FAILED %s:%d: %s: ", file, line, what);
@@ -21,6 +23,8 @@ void failed(const char *file, int line, const char *what, const char *format, ..
 	tell(file, line, what, format, arguments);
 	va_end(arguments);
 	fprintf(stderr, " (last error %lu)\n", error);
+	if (failed_more)
+		failed_more();
 	fflush(NULL);
 	ExitProcess(1);
 }
@@ -33,6 +37,8 @@ void failed_error(const char *file, int line, const char *what, DWORD seen, DWOR
 	tell(file, line, what, format, arguments);
 	va_end(arguments);
 	fprintf(stderr, " (error %lu, wanted %lu)\n", seen, wanted);
+	if (failed_more)
+		failed_more();
 	fflush(NULL);
 	ExitProcess(1);
 }

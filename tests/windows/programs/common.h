@@ -26,6 +26,9 @@
 			failed_error(__FILE__, __LINE__, #call, error_seen, (DWORD)(wanted), __VA_ARGS__); \
 	} while (0)
 
+/* What a program has to say beside that, or NULL. */
+extern void (*failed_more)(void);
+
 void failed(const char *file, int line, const char *what, const char *format, ...)
 	__attribute__((noreturn, format(gnu_printf, 4, 5)));
 void failed_error(const char *file, int line, const char *what, DWORD seen, DWORD wanted, const char *format, ...)

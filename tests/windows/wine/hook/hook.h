@@ -71,6 +71,7 @@ void hook_call_fill(struct drive_call *call, ULONG kind);
 /* Which handles of this process are the drive's. */
 bool hook_is_ours(HANDLE handle);
 void hook_mark(HANDLE handle, bool ours);
+ULONGLONG hook_number(HANDLE handle); /* to give as `related`; ~0: it has none */
 void hook_adopt_inherited(void);
 void hook_close_all(void); /* cleanup of what is left at the process's end */
 
