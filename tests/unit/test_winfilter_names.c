@@ -418,6 +418,14 @@ static void test_remove(void **state)
 	assert_int_equal(ask(prepare(INLAY_RING_REMOVE_BEGIN, f)).status, NT(DIRECTORY_NOT_EMPTY));
 	close_file(f);
 	f = open_file("empty", INLAY_WIN_OPEN, ATTR_ACCESS);
+	/* What others removed from it must not be in NTFS's way; what is local must. */
+	ntfs_add("empty/stale", false)->marked = true;
+	ntfs_add("empty/ours", false);
+	assert_int_equal(ask(prepare(INLAY_RING_REMOVE_BEGIN, f)).status, 0);
+	assert_int_equal(ntfs_has("empty/stale"), '-');
+	assert_int_equal(ntfs_has("empty/ours"), 'l');
+	assert_int_equal(end(INLAY_RING_REMOVE_END, f, false), 0);
+	ntfs_delete("empty/ours");
 	assert_int_equal(remove_file(f, "empty"), 0);
 	assert_int_equal(side_has(INLAY_REMOTE, "empty"), '-');
 	close_file(f);
@@ -542,6 +550,33 @@ static void test_opens_of_what_is_removed(void **state)
 	filter_stop();
 }
 
+/* A directory that goes when its last handle does is a directory until then. */
+static void test_opens_in_what_is_removed(void **state)
+{
+	struct driver_call *a;
+	uint64_t f, g;
+
+	(void)state;
+	filter_start(NULL);
+	side_make(INLAY_REMOTE, "dir/");
+	f = open_file("dir", INLAY_WIN_OPEN, ATTR_ACCESS);
+	assert_int_equal(ask(prepare(INLAY_RING_REMOVE_BEGIN, f)).status, 0);
+	g = open_file("dir/new", INLAY_WIN_CREATE, ALL_ACCESS);
+	assert_int_equal(ntfs_has("dir/new"), 'p');
+	close_file(g);
+	ntfs_delete("dir/new");
+	ntfs_delete("dir");
+	a = prepare_open("dir/new", INLAY_WIN_OPEN, 0, READ_ACCESS);
+	submit(a);
+	pump();
+	assert_false(a->done);
+	side_remove(INLAY_REMOTE, "dir/new");
+	assert_int_equal(end(INLAY_RING_REMOVE_END, f, true), 0);
+	assert_int_equal(take_answer(a).status, NT(OBJECT_PATH_NOT_FOUND));
+	close_file(f);
+	filter_stop();
+}
+
 /* A listing leaves held names alone, too. */
 static void test_list_and_remove(void **state)
 {
@@ -567,4 +602,5 @@ RUN_TESTS(cmocka_unit_test(test_list), cmocka_unit_test(test_list_rules), cmocka
           cmocka_unit_test(test_list_ten_thousand), cmocka_unit_test(test_rename), cmocka_unit_test(test_rename_undone),
           cmocka_unit_test(test_rename_rules), cmocka_unit_test(test_rename_links), cmocka_unit_test(test_remove),
           cmocka_unit_test(test_opens_wait_for_a_rename), cmocka_unit_test(test_holds_end),
-          cmocka_unit_test(test_opens_of_what_is_removed), cmocka_unit_test(test_list_and_remove))
+          cmocka_unit_test(test_opens_of_what_is_removed), cmocka_unit_test(test_opens_in_what_is_removed),
+          cmocka_unit_test(test_list_and_remove))

@@ -7,6 +7,8 @@
  */
 #include "intercept/winfilter/filter.h"
 
+#include <stdio.h>
+
 #define LOOK 4096u /* payload bytes of a listing that only asks whether there is anything */
 
 static struct inlay_wf_change_names *names(struct inlay_wf_request *rq)
@@ -23,6 +25,7 @@ static void drop(struct inlay_wf_request *rq)
 	inlay_wf_changes_free(n->change, n->changes);
 	inlay_wf_node_put(rq->w, n->to);
 	free(n->path);
+	free(n->cleared);
 }
 
 /* BEGIN ends without a hold. */
@@ -83,6 +86,60 @@ static void ask_access(struct inlay_wf_request *rq, struct inlay_wf_node *dir, i
 
 /* ---- remove: begin ---- */
 
+/*
+ * The server's directory is empty. What placeholders are left in NTFS's, others have removed on the server: NTFS would take them for
+ * something that is there.
+ */
+struct leftovers {
+	const char *dir;
+	char **path;
+	unsigned count, cap;
+};
+
+static int take_leftover(void *arg, const struct inlay_placeholder *p)
+{
+	struct leftovers *l = arg;
+	size_t size = strlen(l->dir) + strlen(p->name) + 2;
+
+	if (p->state != INLAY_PLACEHOLDER_MARKED)
+		return 0;
+	if (l->count == l->cap) {
+		unsigned cap = l->cap ? 2 * l->cap : 16;
+		char **grown = realloc(l->path, cap * sizeof(char *));
+
+		if (!grown)
+			return -INLAY_ENOMEM;
+		l->path = grown;
+		l->cap = cap;
+	}
+	l->path[l->count] = malloc(size);
+	if (!l->path[l->count])
+		return -INLAY_ENOMEM;
+	snprintf(l->path[l->count++], size, "%s/%s", l->dir, p->name);
+	return 0;
+}
+
+static int clear_work(struct inlay_wf_request *rq)
+{
+	const struct inlay_winfilter_config *config = &rq->w->config;
+	struct leftovers l = {.dir = rq->u.names.cleared};
+
+	(void)config->placeholders->list(config->placeholders_arg, l.dir, take_leftover, &l);
+	for (unsigned i = 0; i < l.count; i++) {
+		(void)config->placeholders->remove(config->placeholders_arg, l.path[i]);
+		free(l.path[i]);
+	}
+	free(l.path);
+	return 0;
+}
+
+static void cleared(struct inlay_wf_request *rq, int status)
+{
+	(void)status; /* what is left NTFS sees, and says so */
+	drop(rq);
+	inlay_wf_answer_status(rq, 0);
+}
+
 static void look(struct inlay_wf_request *rq);
 
 static void looked(struct inlay_wf_request *rq, int status)
@@ -111,8 +168,11 @@ static void looked(struct inlay_wf_request *rq, int status)
 	} else if (len) {
 		look(rq);
 	} else {
-		drop(rq);
-		inlay_wf_answer_status(rq, 0);
+		n->cleared = strdup(rq->file->path); /* a copy: a rename may change it meanwhile */
+		if (n->cleared)
+			inlay_wf_offload(rq, clear_work, cleared);
+		else
+			refuse(rq, -INLAY_ENOMEM);
 	}
 }
 

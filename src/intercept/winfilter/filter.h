@@ -180,6 +180,7 @@ struct inlay_wf_change_names {
 	struct inlay_wf_change *change;
 	unsigned changes;
 	uint64_t handle, cookie;      /* the directory that is looked into */
+	char *cleared;                /* and its path on NTFS */
 	inlay_wf_step *verified;
 };
 

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 
+#include <limits.h>
+
 #define TRIES 4u /* when a name comes or goes on the server or on NTFS in between */
 
 static void start(struct inlay_wf_request *rq);
@@ -242,10 +244,11 @@ static void prepare_remote(struct inlay_wf_request *rq)
 {
 	struct inlay_wf_open *o = &rq->u.open;
 	const struct inlay_wf_hold *hold = inlay_wf_hold_find(rq->w, inlay_str(o->path->win), NULL);
+	bool goes = hold && hold->removal && inlay_winname_same(inlay_str(hold->path), inlay_str(o->path->win));
 	bool stands = o->stood.standing == o->path->parts;
 
 	o->verdict = INLAY_RING_REMOTE;
-	if (o->merged || (hold && hold->removal)) /* what is about to be removed must not come back */
+	if (o->merged || goes) /* what is about to be removed must not come back */
 		succeed(rq);
 	else if (stands && !inlay_wf_differs(&o->stood.leaf, &o->attr, &o->node->node->id[INLAY_REMOTE]))
 		succeed(rq);
@@ -514,12 +517,21 @@ static void hold_woken(struct inlay_wf_request *rq, int status)
 		start(rq);
 }
 
-/* True: the request waits. A name that is being removed is in nobody's way while it stands. */
-static bool wait_for_hold(struct inlay_wf_request *rq, bool stands)
+static unsigned parts_of(const char *path)
+{
+	unsigned parts = 1;
+
+	for (; *path; path++)
+		parts += *path == '/';
+	return parts;
+}
+
+/* True: the request waits. A name that is being removed is in nobody's way while it stands: so many parts of the path do. */
+static bool wait_for_hold(struct inlay_wf_request *rq, unsigned standing)
 {
 	struct inlay_wf_hold *hold = inlay_wf_hold_find(rq->w, inlay_str(rq->u.open.path->win), NULL);
 
-	if (!hold || (hold->removal && stands))
+	if (!hold || (hold->removal && standing >= parts_of(hold->path)))
 		return false;
 	inlay_wf_wait(rq, &hold->waiting, true, hold_woken);
 	return true;
@@ -536,7 +548,7 @@ static void stood(struct inlay_wf_request *rq, int status)
 		status = inlay_wf_checkpoint(rq);
 	if (status < 0) {
 		fail(rq, status);
-	} else if (wait_for_hold(rq, stands)) {
+	} else if (wait_for_hold(rq, s->standing)) {
 		return;
 	} else if (!s->marked && !s->is_dir && !stands) {
 		local(rq); /* a local file where the path wants a directory */
@@ -593,7 +605,7 @@ static void start(struct inlay_wf_request *rq)
 {
 	struct inlay_wf_open *o = &rq->u.open;
 
-	if (wait_for_hold(rq, true))
+	if (wait_for_hold(rq, UINT_MAX))
 		return;
 	o->by_rule = judge(rq);
 	/* What exists locally is NTFS's business alone; what is to be made needs its directory there. */
