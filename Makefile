@@ -5,10 +5,15 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 export JOBS
 
-.PHONY: all install deps check check-quick unit demo bench soak fuzz lint clean
+.PHONY: all windows install deps check check-quick unit demo bench soak fuzz lint clean
 
 all:
 	@tools/build $(BUILD)
+
+# inlay.exe and inlay.sys, in build-windows.
+windows:
+	@tools/build-windows
+	@tools/build-driver
 
 # Settings of the prefix are kept apart from those of the default build: a second install with another prefix is right.
 install: all
@@ -16,7 +21,7 @@ install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet
 
 deps:
-	@tools/install-deps build test
+	@tools/install-deps build windows test
 
 check: deps
 	@tools/check
@@ -49,4 +54,4 @@ fuzz:
 	@tests/fuzz/run
 
 clean:
-	rm -rf build build-clang build-asan build-tsan
+	rm -rf build build-clang build-asan build-tsan build-windows
