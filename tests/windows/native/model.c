@@ -133,7 +133,7 @@ static void rest(struct model *model)
 	}
 	if (!inlay_ring_responder_sleep(&model->ring))
 		return;
-	if (!model->stop && !model->crash)
+	if (!__atomic_load_n(&model->stop, __ATOMIC_SEQ_CST) && !__atomic_load_n(&model->crash, __ATOMIC_SEQ_CST))
 		KeWaitForSingleObject(model->requests.event, Executive, KernelMode, FALSE, &timeout);
 	inlay_ring_responder_wake(&model->ring);
 }

@@ -83,10 +83,13 @@ static void release(struct sim_context *context)
 	const FLT_CONTEXT_REGISTRATION *registration;
 	LONG left = __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL);
 
-	if (left < 0)
-		sim_violate("a context is released more often than referenced", NULL, context->type);
-	if (left)
+	if (left > 0)
 		return;
+	if (left < 0 || context->home) { /* what hangs somewhere has a reference for that */
+		sim_violate("a context is released more often than referenced", NULL, context->type);
+		__atomic_add_fetch(&context->references, 1, __ATOMIC_RELAXED);
+		return;
+	}
 	registration = registered(context->filter, context->type, context->size);
 	if (registration && registration->ContextCleanupCallback)
 		registration->ContextCleanupCallback(context->body, context->type);

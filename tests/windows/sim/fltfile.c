@@ -176,8 +176,10 @@ NTSTATUS FLTAPI FltLockUserBuffer(PFLT_CALLBACK_DATA CallbackData)
 	p = &request->data->iopb.Parameters;
 	if (request->buffer.mdl)
 		return STATUS_SUCCESS;
-	if (KeGetCurrentThread() != request->thread)
+	if (KeGetCurrentThread() != request->thread) {
 		sim_violate("FltLockUserBuffer in another thread than the requestor's", NULL, 0);
+		return STATUS_INVALID_USER_BUFFER;
+	}
 	if (!FLT_IS_IRP_OPERATION(CallbackData))
 		sim_violate("FltLockUserBuffer for what is no IRP", NULL, CallbackData->Iopb->MajorFunction);
 	status = sim_host_fails() ? STATUS_INSUFFICIENT_RESOURCES : sim_buffer_lock(request);

@@ -5,6 +5,7 @@
 #include "private.h"
 
 #define ALIVE 0x656d614e6f666e49ull
+#define GRAVES 16u
 
 struct name {
 	ULONGLONG magic;
@@ -46,6 +47,16 @@ static NTSTATUS give(PFLT_FILTER filter, struct sim_volume *volume, const UNICOD
 	return STATUS_SUCCESS;
 }
 
+/* Kept for a while, so that a second release is noticed. */
+static void bury(struct name *name)
+{
+	static struct name *graves[GRAVES];
+	static volatile ULONG next;
+	ULONG index = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % GRAVES;
+
+	sim_host_free(__atomic_exchange_n(&graves[index], name, __ATOMIC_ACQ_REL));
+}
+
 VOID FLTAPI FltReleaseFileNameInformation(PFLT_FILE_NAME_INFORMATION Information)
 {
 	struct name *name = CONTAINING_RECORD(Information, struct name, info);
@@ -56,9 +67,10 @@ VOID FLTAPI FltReleaseFileNameInformation(PFLT_FILE_NAME_INFORMATION Information
 		return;
 	}
 	name->magic = 0;
+	memset(name->text, 0xdd, name->info.Name.Length);
 	__atomic_sub_fetch(&name->filter->names, 1, __ATOMIC_SEQ_CST);
 	__atomic_sub_fetch(&alive, 1, __ATOMIC_SEQ_CST);
-	sim_host_free(name);
+	bury(name);
 }
 
 static bool append(UNICODE_STRING *to, const void *bytes, ULONG length)

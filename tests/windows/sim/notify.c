@@ -168,7 +168,7 @@ static NTSTATUS watch(struct sim_open *open, struct sim_request *request)
 	status = take_events(open, request);
 	if (status != STATUS_PENDING)
 		return status;
-	if (request->cancelled)
+	if (__atomic_load_n(&request->cancelled, __ATOMIC_SEQ_CST))
 		return STATUS_CANCELLED;
 	open->watcher = request;
 	request->held = true;

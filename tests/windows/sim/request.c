@@ -279,7 +279,7 @@ static void check_left(struct sim_request *request, struct sim_frame *frame, FLT
 		sim_violate("a completion context, but no post-operation callback was asked for", NULL, major);
 	if (outcome == FLT_PREOP_COMPLETE && (data->IoStatus.Status == UNSET || data->IoStatus.Status == STATUS_PENDING))
 		sim_violate("completed without a status", "pre-operation", major);
-	if (request->canceled)
+	if (__atomic_load_n(&request->canceled, __ATOMIC_SEQ_CST))
 		sim_violate("an operation goes on with its cancel routine set", NULL, major);
 }
 
@@ -291,7 +291,7 @@ static bool take_outcome(struct sim_request *request, ULONG index, FLT_PREOP_CAL
 	const FLT_OPERATION_REGISTRATION *operation = sim_filter_operation(frame->instance->filter, frame->seen.MajorFunction);
 
 	check_left(request, frame, outcome, context);
-	frame->stage = SIM_STAGE_PASSED;
+	__atomic_store_n(&frame->stage, SIM_STAGE_PASSED, __ATOMIC_SEQ_CST);
 	switch (outcome) {
 	case FLT_PREOP_SYNCHRONIZE:
 		if (!FLT_IS_IRP_OPERATION(data))
@@ -328,10 +328,6 @@ static bool pend(struct sim_request *request, struct sim_frame *frame)
 {
 	LONG stage = SIM_STAGE_PRE;
 
-	if (!FLT_IS_IRP_OPERATION(&request->data->data)) {
-		sim_violate("FLT_PREOP_PENDING for what is no IRP", NULL, frame->seen.MajorFunction);
-		return false;
-	}
 	SIM_COUNT(pended);
 	if (!__atomic_compare_exchange_n(&frame->stage, &stage, SIM_STAGE_PENDING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return false; /* it goes on elsewhere already */
@@ -367,6 +363,9 @@ static bool call_pre(struct sim_request *request, ULONG index, const FLT_OPERATI
 	if (__atomic_load_n(&frame->stage, __ATOMIC_SEQ_CST) == SIM_STAGE_CONTINUED) {
 		if (outcome != FLT_PREOP_PENDING)
 			sim_violate("completed by FltCompletePendedPreOperation, but not pended", NULL, frame->seen.MajorFunction);
+	} else if (outcome == FLT_PREOP_PENDING && !FLT_IS_IRP_OPERATION(&request->data->data)) {
+		sim_violate("FLT_PREOP_PENDING for what is no IRP", NULL, frame->seen.MajorFunction);
+		on = take_outcome(request, index, FLT_PREOP_DISALLOW_FASTIO, NULL);
 	} else if (outcome == FLT_PREOP_PENDING) {
 		if (context)
 			sim_violate("a completion context, but no post-operation callback was asked for", NULL, frame->seen.MajorFunction);
