@@ -77,7 +77,7 @@ static void test_no_names(void **state)
 {
 	static const char *const no_server[] = {"", ".", "..", "a/b"};
 	static const char *const no_win[] = {"", ".", "..", "a/b", "a\\b", "a:b", "a*", "x?", "\x01", "end.", "end ", "con", "nul.txt",
-		"COM7", "\xef\x80\xaf", "\xef\x81\x81", "\xef\x80\xae" "x", "\xef\x80\xae", "\xff", "\xed\xa0\x80\xed\xb0\x80",
+		"COM7", "\xef\x80\xaf", "\xef\x81\x81", "\xef\x80\xaex", "\xef\x80\xae", "\xff", "\xed\xa0\x80\xed\xb0\x80",
 		"\xef\x81\xa3\xef\x81\xafn"};
 	char win[INLAY_WINNAME_MAX + 1], server[INLAY_NAME_MAX + 1], longest[300];
 
