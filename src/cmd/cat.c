@@ -20,6 +20,7 @@ struct cat_options {
 static const struct inlay_option cat_options[] = {
 	{.name = "insecure", .kind = INLAY_OPTION_FLAG, .help = "allow plain TCP to another host",
 		.at = offsetof(struct cat_options, insecure)},
+	INLAY_PLACE_OPTIONS
 	{.name = "timeout", .kind = INLAY_OPTION_SECONDS, .value = "SECONDS", .min = 1, .max = 86400,
 		.help = "how long to wait for the server; default 30", .at = offsetof(struct cat_options, timeout_ms)},
 	{.name = NULL},

@@ -24,6 +24,7 @@ static const struct inlay_option list_options[] = {
 		.at = offsetof(struct list_options, details)},
 	{.name = "insecure", .kind = INLAY_OPTION_FLAG, .help = "allow plain TCP to another host",
 		.at = offsetof(struct list_options, insecure)},
+	INLAY_PLACE_OPTIONS
 	{.name = "timeout", .kind = INLAY_OPTION_SECONDS, .value = "SECONDS", .min = 1, .max = 86400,
 		.help = "how long to wait for the server; default 30", .at = offsetof(struct list_options, timeout_ms)},
 	{.name = NULL},

@@ -5,8 +5,10 @@
 #include "cmd/place.h"
 
 #include "base/status.h"
+#include "cmd/options.h"
 #include "cmd/say.h"
 #include "os/files.h"
+#include "os/self.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +87,26 @@ int inlay_place_parse(const char *text, bool target, struct inlay_place *ret)
 	}
 	return is_here(text, target) ? 0 : inlay_place_parse_remote(text, ret);
 }
+
+#ifdef _WIN32
+int inlay_place_user(void *into, const char *value, const char **ret_why)
+{
+	struct inlay_cred cred = {0};
+	size_t digits = strspn(value, "0123456789");
+	char uid[16];
+
+	(void)into;
+	*ret_why = "not UID:GID, two numbers";
+	if (digits >= sizeof(uid) || value[digits] != ':')
+		return -INLAY_EINVAL;
+	memcpy(uid, value, digits);
+	uid[digits] = '\0';
+	if (inlay_number_parse(uid, 0, 0xfffffffeu, &cred.uid) < 0 || inlay_number_parse(value + digits + 1, 0, 0xfffffffeu, &cred.gid) < 0)
+		return -INLAY_EINVAL;
+	inlay_self_set(&cred);
+	return 0;
+}
+#endif
 
 struct inlay_visit *inlay_place_visit(const struct inlay_place *p, bool insecure, unsigned timeout_ms)
 {

@@ -12,6 +12,15 @@
 
 #define INLAY_URL "inlay://"
 
+/* What the commands' tables have more on hosts whose users have no numbers that a server knows. */
+#ifdef _WIN32
+#define INLAY_PLACE_OPTIONS \
+	{.name = "user", .kind = INLAY_OPTION_CALL, .value = "UID:GID", .set = inlay_place_user, \
+		.help = "who you are on the server; default 65534:65534, nobody"},
+#else
+#define INLAY_PLACE_OPTIONS
+#endif
+
 struct inlay_place {
 	bool remote;
 	const char *text;              /* as given, without inlay:// */
@@ -25,6 +34,9 @@ struct inlay_place {
 int inlay_place_parse(const char *text, bool target, struct inlay_place *ret);
 /* A remote name, or -INLAY_EINVAL after a line to the user. */
 int inlay_place_parse_remote(const char *text, struct inlay_place *ret);
+
+/* Takes "UID:GID"; see struct inlay_option. Windows only. */
+int inlay_place_user(void *into, const char *value, const char **ret_why);
 
 /* Opens the visit, or says why not. NULL on failure. */
 struct inlay_visit *inlay_place_visit(const struct inlay_place *p, bool insecure, unsigned timeout_ms);

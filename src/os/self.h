@@ -11,7 +11,7 @@
 
 /*
  * This process's user and groups, by the server's numbers: on Linux its own. On Windows, which has no such numbers, what
- * inlay_self_set said, user 0 of group 0 without it.
+ * inlay_self_set said; user and group 65534, nobody, without it.
  */
 void inlay_self_cred(struct inlay_cred *ret);
 /* Windows only. Before any other thread runs. */

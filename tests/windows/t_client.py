@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import wine
-from harness import Failed, connect, test
+from harness import ROOT, Failed, connect, test
 
 MIB = 1 << 20
 
@@ -33,7 +33,12 @@ class Client:
             subprocess.run([wine.SERVER, option], env=self.env, check=False, timeout=60)
 
     def start(self, *args):
-        """Output goes to files: Wine's session would keep a pipe open."""
+        """A command as the user that this test is. Output goes to files: Wine's session would keep a pipe open."""
+        if args and args[0] in ("ls", "cat", "cp"):
+            args = (args[0], "--user", f"{os.geteuid()}:{os.getegid()}", *args[1:])
+        return self.begin(*args)
+
+    def begin(self, *args):
         out, err = (open(self.t.path(name), "wb") for name in ("out", "err"))
         with out, err:
             return self.t.start(wine.LOADER, self.program, *args, env=self.env, stdout=out, stderr=err)
@@ -147,12 +152,35 @@ def test_client_refusals(t):
                        (("cat", f"{s}/e/d"), 1), (("cat", f"{s}/e/f/g"), 1), (("cat", "10.99.99.99/e/f"), 1),
                        (("cat", "unix:/nowhere/e"), 2), (("ls", "[::1/e"), 2), (("ls", "--timeout", "0", f"{s}/e"), 2),
                        (("ls", "--frob", f"{s}/e"), 2), (("ls",), 2), (("cp", f"{s}/e/f", f"{s}/e/g"), 2), (("cp", f"{s}/e/f"), 2),
-                       (("cp", f"{s}/e/d", "copy"), 1), (("cp", "missing", f"{s}/e/x"), 1), (("frob",), 2), (("ls", "--help"), 0)):
+                       (("cp", f"{s}/e/d", "copy"), 1), (("cp", "missing", f"{s}/e/x"), 1), (("frob",), 2)):
         wanted, got = native(t, *args), w.run(*args)
         t.eq(wanted[0], code, f"on Linux {args}")
         if args[0] == "frob": # there are other commands there
             wanted = (wanted[0], wanted[1], got[2] if got[2].startswith("inlay: unknown command: frob: ") else wanted[2])
         t.eq((got[0], got[1].decode(), got[2]), (wanted[0], wanted[1].decode(), wanted[2]), " ".join(args))
+
+
+@test()
+def test_client_user(t):
+    """--user: nobody without it; only as much as that user may"""
+    server, remote, w = t.server(), t.export(), Client(t)
+    os.chmod(remote, 0o755)
+    os.chmod(t.file(f"{remote}/mine", "x"), 0o600)
+
+    def run(*args):
+        return w.result(w.begin(*args))
+
+    code, _, err = run("cat", f"{server.address}/e/mine")
+    t.eq((code, "permission denied" in err), (1, True), f"as nobody: {err!r}")
+    t.eq(run("cat", "--user", f"{os.geteuid()}:{os.getegid()}", f"{server.address}/e/mine"), (0, b"x", ""), "as its owner")
+    for wrong in ("me", "1", "1:", ":1", "1:4294967295", "1:1:1", "1 :1"):
+        code, out, err = run("ls", "--user", wrong, f"{server.address}/e")
+        t.eq((code, out, "not UID:GID" in err), (2, b"", True), f"--user {wrong}: {err!r}")
+    for command in ("ls", "cat", "cp"):
+        wanted, got = native(t, command, "--help")[1].decode().splitlines(), run(command, "--help")[1].decode().splitlines()
+        t.eq([line for line in got if "--user" not in line], [line for line in wanted], f"{command} --help")
+        with open(os.path.join(ROOT, "docs", "WINDOWS.md"), encoding="utf-8") as f:
+            t.contains(f.read(), "| `--user UID:GID` | who you are on the server; default 65534:65534, nobody |")
 
 
 @test()

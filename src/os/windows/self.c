@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <windows.h>
 
-static struct inlay_cred self; /* zeros: user 0 of group 0 */
+#define NOBODY 65534u
+
+static struct inlay_cred self = {.uid = NOBODY, .gid = NOBODY};
 
 void inlay_self_cred(struct inlay_cred *ret)
 {
