@@ -42,7 +42,7 @@ static PFLT_FILTER filter;
 static PFLT_VOLUME kept_volume;
 static PFLT_INSTANCE kept_instance;
 static PFLT_CALLBACK_DATA kept_data;
-static PFLT_CONTEXT kept_context;
+static void *volatile lost[2]; /* what is leaked on purpose: the leak sanitizer need not know */
 static PFILE_OBJECT kept_object;
 static HANDLE kept_handle;
 static PVOID kept_pool;
@@ -125,7 +125,7 @@ static void context_bugs(PCFLT_RELATED_OBJECTS objects)
 	FltSetStreamHandleContext(objects->Instance, objects->FileObject, FLT_SET_CONTEXT_KEEP_IF_EXISTS, context, NULL);
 	if (bug == CONTEXT_LEAK) {
 		FltReferenceContext(context);
-		kept_context = context;
+		lost[0] = context;
 	}
 	if (bug == CONTEXT_OVER_RELEASE)
 		FltReleaseContext(context);
@@ -143,6 +143,7 @@ static void reference_bugs(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS object
 
 	if (bug == NAME_LEAK || bug == NAME_TWICE || bug == NONE) {
 		FltGetFileNameInformation(data, FLT_FILE_NAME_NORMALIZED | FLT_FILE_NAME_QUERY_DEFAULT, &info);
+		lost[1] = bug == NAME_LEAK ? info : lost[1];
 		if (bug != NAME_LEAK)
 			FltReleaseFileNameInformation(info);
 		if (bug == NAME_TWICE)
