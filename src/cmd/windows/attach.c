@@ -10,6 +10,7 @@
 #include "cmd/keeper.h"
 #include "cmd/rules.h"
 #include "cmd/say.h"
+#include "cmd/windows/child.h"
 #include "cmd/windows/commands.h"
 #include "cmd/windows/directory.h"
 #include "os/windows/text.h"
@@ -210,10 +211,13 @@ static int stay(const char *source, const char *dir, const struct inlay_remote_n
 	                                         .server_permissions = o->server_permissions};
 	struct inlay_keeper_config keeper = {.attachment = &config, .report_fd = report_fd(), .log_fd = open_log(o)};
 
+	int code;
+
 	if (keeper.log_fd < 0)
 		return INLAY_EXIT_FAILED;
 	inlay_log_init("inlay", keeper.log_fd, INLAY_LOG_INFO, INLAY_LOG_TEXT);
-	return inlay_keeper_run(&keeper);
+	code = inlay_keeper_run(&keeper);
+	return code == INLAY_EXIT_OK && keeper.report_fd >= 0 ? (int)INLAY_EXIT_DETACHED : code;
 }
 
 /* ---- by the service ---- */

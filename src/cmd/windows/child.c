@@ -86,14 +86,26 @@ static wchar_t *make_command_line(const wchar_t *program, char *const *argument)
 	return NULL;
 }
 
-/* The end to write is inherited. */
+/* The end to write is inherited; the one to read is overlapped: a process's end counts, whoever else may hold the pipe. */
 static bool make_pipe(HANDLE *ret_read, HANDLE *ret_write)
 {
+	static LONG number;
 	SECURITY_ATTRIBUTES inherited = {.nLength = sizeof(inherited), .bInheritHandle = TRUE};
+	wchar_t name[INLAY_PIPE_NAME];
+	HANDLE in, out;
 
-	if (!CreatePipe(ret_read, ret_write, &inherited, 0))
+	_snwprintf(name, INLAY_PIPE_NAME, L"\\\\.\\pipe\\inlay-child-%lu-%ld", GetCurrentProcessId(), InterlockedIncrement(&number));
+	in = CreateNamedPipeW(name, PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED | FILE_FLAG_FIRST_PIPE_INSTANCE,
+		PIPE_TYPE_BYTE | PIPE_REJECT_REMOTE_CLIENTS, 1, 0, LINE_MAX_BYTES, 0, NULL);
+	if (in == INVALID_HANDLE_VALUE)
 		return false;
-	SetHandleInformation(*ret_read, HANDLE_FLAG_INHERIT, 0);
+	out = CreateFileW(name, GENERIC_WRITE, 0, &inherited, OPEN_EXISTING, 0, NULL);
+	if (out == INVALID_HANDLE_VALUE) {
+		CloseHandle(in);
+		return false;
+	}
+	*ret_read = in;
+	*ret_write = out;
 	return true;
 }
 
@@ -115,12 +127,24 @@ static bool create(wchar_t *line, HANDLE report, HANDLE log, PROCESS_INFORMATION
 	return ok;
 }
 
+static void close_child(struct inlay_child *c)
+{
+	HANDLE *all[] = {&c->process, &c->report, &c->log, &c->event};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (*all[i])
+			CloseHandle(*all[i]);
+		*all[i] = NULL;
+	}
+}
+
 /* Under the lock. */
 static int start(struct inlay_child *c, wchar_t *line)
 {
 	HANDLE report = NULL, log = NULL;
 	PROCESS_INFORMATION made;
-	bool ok = make_pipe(&c->report, &report) && make_pipe(&c->log, &log) && create(line, report, log, &made);
+	bool ok = make_pipe(&c->report, &report) && make_pipe(&c->log, &log) && (c->event = CreateEventW(NULL, TRUE, FALSE, NULL)) != NULL &&
+	          create(line, report, log, &made);
 	int status = ok ? 0 : inlay_status_from_win32(GetLastError());
 
 	if (report)
@@ -128,10 +152,7 @@ static int start(struct inlay_child *c, wchar_t *line)
 	if (log)
 		CloseHandle(log);
 	if (!ok) {
-		if (c->report)
-			CloseHandle(c->report);
-		if (c->log)
-			CloseHandle(c->log);
+		close_child(c);
 		return status;
 	}
 	CloseHandle(made.hThread);
@@ -160,42 +181,61 @@ int inlay_child_start(struct inlay_child *c, char *const *argument)
 void inlay_child_hear(struct inlay_child *c, char *line, size_t size)
 {
 	size_t used = 0;
-	DWORD n;
+	int64_t n;
 
-	while (used < size - 1 && !memchr(line, '\n', used) && ReadFile(c->report, line + used, (DWORD)(size - 1 - used), &n, NULL) && n)
-		used += n;
+	while (used < size - 1 && !memchr(line, '\n', used) &&
+	       (n = inlay_pipe_read(c->report, c->event, c->process, line + used, size - 1 - used, INFINITE)) > 0)
+		used += (size_t)n;
+	/* What it said before it ended. */
+	if (!memchr(line, '\n', used) && (n = inlay_pipe_read(c->report, c->event, NULL, line + used, size - 1 - used, 0)) > 0)
+		used += (size_t)n;
 	line[used] = '\0';
 	line[strcspn(line, "\n")] = '\0';
 	if (!*line)
 		snprintf(line, size, "the process ended without a word: run it with --foreground to see why");
-	CloseHandle(c->report);
-	c->report = NULL;
+}
+
+/* Passes on the lines that are whole; what is left moves to the front. Returns how much that is. */
+static size_t pass_on(char *text, size_t size, void (*line)(void *arg, const char *text), void *arg)
+{
+	char *begin = text, *end;
+	size_t left;
+
+	while ((end = strchr(begin, '\n')) != NULL) {
+		*end = '\0';
+		line(arg, begin);
+		begin = end + 1;
+	}
+	left = strlen(begin);
+	if (begin == text && left == size - 1)
+		return 0; /* longer than any line of ours */
+	memmove(text, begin, left + 1);
+	return left;
 }
 
 unsigned long inlay_child_wait(struct inlay_child *c, void (*line)(void *arg, const char *text), void *arg)
 {
 	char text[LINE_MAX_BYTES];
 	size_t used = 0;
-	DWORD n, code = INLAY_EXIT_STARTED_NOT;
+	DWORD code = INLAY_EXIT_STARTED_NOT;
+	bool ended = false;
 
-	while (ReadFile(c->log, text + used, (DWORD)(sizeof(text) - 1 - used), &n, NULL) && n) {
-		char *begin = text, *end;
+	for (;;) {
+		int64_t n = inlay_pipe_read(c->log, c->event, ended ? NULL : c->process, text + used, sizeof(text) - 1 - used, ended ? 0 : INFINITE);
 
-		used += n;
-		text[used] = '\0';
-		while ((end = strchr(begin, '\n')) != NULL) {
-			*end = '\0';
-			line(arg, begin);
-			begin = end + 1;
+		if (n > 0) {
+			used += (size_t)n;
+			text[used] = '\0';
+			used = pass_on(text, sizeof(text), line, arg);
+		} else if (ended) {
+			break;
+		} else {
+			/* It has ended, or closed its log: once more for what it wrote last. */
+			WaitForSingleObject(c->process, INFINITE);
+			ended = true;
 		}
-		used = strlen(begin);
-		if (begin == text && used == sizeof(text) - 1)
-			used = 0; /* longer than any line of ours */
-		memmove(text, begin, used + 1);
 	}
-	CloseHandle(c->log);
-	WaitForSingleObject(c->process, INFINITE);
 	GetExitCodeProcess(c->process, &code);
-	CloseHandle(c->process);
+	close_child(c);
 	return code;
 }

@@ -8,9 +8,10 @@
 #include <stddef.h>
 
 #define INLAY_EXIT_STARTED_NOT 259u
+#define INLAY_EXIT_DETACHED 10u /* of such a process: in good order. A killed one may end with 0 */
 
 struct inlay_child {
-	void *process, *report, *log; /* handles */
+	void *process, *report, *log, *event; /* handles */
 	unsigned long pid;
 };
 

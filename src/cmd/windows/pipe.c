@@ -54,7 +54,7 @@ static int64_t finish(HANDLE pipe, OVERLAPPED *o, BOOL done, HANDLE stop, DWORD 
 	return GetOverlappedResult(pipe, o, &count, TRUE) ? (int64_t)count : -1;
 }
 
-static int64_t read_some(HANDLE pipe, HANDLE event, HANDLE stop, void *buf, size_t size, DWORD timeout_ms)
+int64_t inlay_pipe_read(void *pipe, void *event, void *stop, void *buf, size_t size, unsigned timeout_ms)
 {
 	OVERLAPPED o = {.hEvent = event};
 
@@ -84,7 +84,7 @@ static bool read_line(const struct visitor *v, HANDLE event, char *line, size_t 
 	size_t used = 0;
 
 	while (used < size - 1) {
-		int64_t n = read_some(v->pipe, event, v->server->stop, line + used, size - 1 - used, LINE_TIMEOUT_MS);
+		int64_t n = inlay_pipe_read(v->pipe, event, v->server->stop, line + used, size - 1 - used, LINE_TIMEOUT_MS);
 		char *end = n > 0 ? memchr(line + used, '\n', (size_t)n) : NULL;
 
 		if (n <= 0)
@@ -107,7 +107,7 @@ static void converse(const struct visitor *v, HANDLE event, char *line)
 		v->server->config.answer(v->server->config.arg, line, &j);
 	if (!j.failed && j.text && write_whole(v->pipe, event, NULL, j.text, j.len) &&
 	    write_whole(v->pipe, event, NULL, "\n", 1))
-		(void)read_some(v->pipe, event, v->server->stop, &rest, 1, LINE_TIMEOUT_MS); /* until it has read all and closed */
+		(void)inlay_pipe_read(v->pipe, event, v->server->stop, &rest, 1, LINE_TIMEOUT_MS); /* until it has read all and closed */
 	free(j.text);
 }
 
@@ -338,7 +338,7 @@ int inlay_talk_receive(struct inlay_talk *t, uint64_t deadline_ms)
 
 	for (;;) {
 		uint64_t now = inlay_clock_ms();
-		int64_t n = read_some(t->pipe, t->event, NULL, piece, sizeof(piece), now >= deadline_ms ? 0 : (DWORD)(deadline_ms - now));
+		int64_t n = inlay_pipe_read(t->pipe, t->event, NULL, piece, sizeof(piece), now >= deadline_ms ? 0 : (DWORD)(deadline_ms - now));
 		char *grown;
 
 		if (n < 0)

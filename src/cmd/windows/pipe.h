@@ -36,6 +36,12 @@ int inlay_pipe_serve(const struct inlay_pipe_server_config *config, struct inlay
  */
 bool inlay_pipe_stop(struct inlay_pipe_server *s);
 
+/*
+ * Reads what is there from an overlapped pipe; event: a manual-reset one of the caller's. How many bytes; 0 or -1 when the time is over, stop (an
+ * event, a process; NULL: none) is set, or nobody writes any more.
+ */
+int64_t inlay_pipe_read(void *pipe, void *event, void *stop, void *buf, size_t size, unsigned timeout_ms);
+
 /* The asking end. */
 struct inlay_talk {
 	void *pipe, *event; /* handles; NULL: none */

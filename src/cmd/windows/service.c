@@ -241,7 +241,7 @@ static int install(const struct service_options *o)
 	int code = INLAY_EXIT_OK, status;
 
 	if (manager && line)
-		made = CreateServiceW(manager, INLAY_SERVICE_NAME, L"Inlay", SERVICE_ALL_ACCESS, SERVICE_WIN32_OWN_PROCESS,
+		made = CreateServiceW(manager, INLAY_SERVICE_NAME, L"Inlay redirector", SERVICE_ALL_ACCESS, SERVICE_WIN32_OWN_PROCESS,
 			o->manual ? SERVICE_DEMAND_START : SERVICE_AUTO_START, SERVICE_ERROR_NORMAL, line, NULL, NULL, L"Tcpip\0", NULL, NULL);
 	if (!made) {
 		code = line ? complain("install", GetLastError()) : complain("install", ERROR_OUTOFMEMORY);

@@ -113,7 +113,7 @@ static void *watch(void *arg)
 
 		ever = ever || attached;
 		/* Detached in order, refused when a user asked for it, or all is over: that was it. */
-		if ((attached && code == 0) || !ever || is_stopping(w, 0))
+		if ((attached && code == INLAY_EXIT_DETACHED) || !ever || is_stopping(w, 0))
 			break;
 		if (inlay_clock_ms() - begin > STEADY_MS)
 			again_ms = AGAIN_FIRST_MS;
@@ -292,6 +292,17 @@ static void attach_remembered(struct inlay_supervisor *s)
 	inlay_remembered_free(list, count);
 }
 
+/* The pipe's name is claimed as its first instance; asking first makes the message right where that is not enforced. */
+static bool another_runs(void)
+{
+	struct inlay_talk talk;
+
+	if (inlay_talk_open(INLAY_SERVICE_PIPE, 100, &talk) < 0)
+		return false;
+	inlay_talk_done(&talk);
+	return true;
+}
+
 int inlay_supervisor_start(struct inlay_supervisor **ret, char *why, size_t why_len)
 {
 	struct inlay_supervisor *s = calloc(1, sizeof(*s));
@@ -309,7 +320,7 @@ int inlay_supervisor_start(struct inlay_supervisor **ret, char *why, size_t why_
 		free(s);
 		return -INLAY_ENOMEM;
 	}
-	status = inlay_pipe_serve(&config, &s->pipe);
+	status = another_runs() ? -INLAY_EEXIST : inlay_pipe_serve(&config, &s->pipe);
 	if (status < 0) {
 		snprintf(why, why_len, "can't make the pipe: %ls: %s", INLAY_SERVICE_PIPE,
 			status == -INLAY_EEXIST ? "another service runs" : inlay_status_text(status));
