@@ -114,13 +114,24 @@ static bool serve(struct model *model, const struct inlay_ring_request *request)
 		model_answer(model, request, &c);
 		shorten(model, request, &c);
 	}
-	if (number == model->faults.garbage_at)
+	if (number == model->faults.slow_at) {
+		model->slow = c;
+		model->slow_due = native_time() + (int64_t)model->faults.slow_ms * 10000;
+	} else if (number == model->faults.garbage_at)
 		send_garbage(model, &c, request);
 	else if (chance(model->faults.late) && model->held_count < RTL_NUMBER_OF(model->held))
 		model->held[model->held_count++] = c;
 	else
 		send(model, &c);
 	return !ends_hold(request) || serve_waiting(model);
+}
+
+static void send_slow(struct model *model)
+{
+	if (!model->slow_due || native_time() < model->slow_due)
+		return;
+	model->slow_due = 0;
+	send(model, &model->slow);
 }
 
 static void rest(struct model *model)
@@ -163,6 +174,7 @@ static void run(void *opaque)
 			if (alive && model->held_count && chance(3))
 				release_one(model);
 		}
+		send_slow(model);
 		if (!count)
 			rest(model);
 	}
@@ -226,6 +238,7 @@ NTSTATUS model_start(struct model *model, uint32_t entries, uint32_t slots, uint
 	memset(model->is_renaming, 0, sizeof(model->is_renaming));
 	memset(model->is_removing, 0, sizeof(model->is_removing));
 	model->waiting_count = 0;
+	model->slow_due = 0;
 	for (uint32_t i = 0; i < model->file_count; i++)
 		model->files[i].opens = model->files[i].removing = model->files[i].renaming = 0;
 	if (!model_find(model, L""))

@@ -40,6 +40,7 @@ struct model_faults {
 	uint32_t silent_at;  /* from this one on it takes requests in, and answers none */
 	uint32_t garbage_at; /* the answer to this one is garbage */
 	uint32_t garbage;    /* of this kind */
+	uint32_t slow_at, slow_ms; /* this answer comes so much later; by then perhaps nobody waits */
 	uint32_t short_io;   /* one in so many reads or writes is answered short where that is legal */
 };
 
@@ -66,6 +67,8 @@ struct model {
 	uint32_t cancels;
 	struct inlay_ring_completion held[32]; /* late ones */
 	uint32_t held_count;
+	struct inlay_ring_completion slow; /* slow_at's, while slow_due is set */
+	int64_t slow_due;
 	WCHAR renaming[256][MODEL_NAME]; /* by number - 1: new names between BEGIN and END */
 	bool is_renaming[256], is_removing[256]; /* by number - 1: between BEGIN and END */
 	struct inlay_ring_request waiting[16]; /* OPENs of names that are held so */

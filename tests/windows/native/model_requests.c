@@ -326,6 +326,11 @@ static NTSTATUS about_file(struct model *model, const struct inlay_ring_request 
 	}
 }
 
+static bool is_undo(const struct inlay_ring_request *request)
+{
+	return (request->kind == INLAY_RING_RENAME_END || request->kind == INLAY_RING_REMOVE_END) && !(request->flags & INLAY_RING_DONE);
+}
+
 void model_answer(struct model *model, const struct inlay_ring_request *request, struct inlay_ring_completion *c)
 {
 	struct model_file *file = file_of(model, request->file);
@@ -339,6 +344,8 @@ void model_answer(struct model *model, const struct inlay_ring_request *request,
 		close_number(model, request->file);
 	} else if (request->kind == INLAY_RING_RENAME_BEGIN && !request->file) {
 		status = rename_begin(model, request, NULL);
+	} else if (!file && is_undo(request)) {
+		status = STATUS_INVALID_HANDLE; /* its BEGIN's answer came too late, and the file is closed: that has ended it */
 	} else if (!file) {
 		sim_violate("a request about a file that is not open", NULL, request->kind);
 		status = STATUS_INVALID_HANDLE;

@@ -221,6 +221,10 @@ static void test_rename_undone(void **state)
 	assert_status(world_rename(&w, L"\\work\\a", L"\\work\\b", false), STATUS_DISK_FULL);
 	w.model.faults.error = 0;
 	assert_non_null(model_find(&w.model, L"a"));
+	/* NTFS itself, as the redirector's process sees it */
+	assert_status(world_open(&w, &file, .path = L"\\work\\b", .process = REDIRECTOR), STATUS_OBJECT_NAME_NOT_FOUND);
+	assert_status(world_open(&w, &file, .path = L"\\work\\a", .process = REDIRECTOR), STATUS_SUCCESS);
+	sim_close(file);
 	assert_status(world_open(&w, &file, .path = L"\\work\\a", .access = GENERIC_READ), STATUS_SUCCESS);
 	assert_int_equal(world_read(file, 0, back, 4), 3);
 	sim_close(file);
@@ -257,6 +261,37 @@ static void test_information(void **state)
 	assert_int_equal(basic.FileAttributes, FILE_ATTRIBUTE_READONLY);
 	w.model.read_only = true;
 	assert_status(sim_set_info(file, FileEndOfFileInformation, &end, sizeof(end), &result), STATUS_MEDIA_WRITE_PROTECTED);
+	sim_close(file);
+	done(&w);
+}
+
+static uint64_t ntfs_size(struct sim_file *file)
+{
+	return (uint64_t)((PFSRTL_ADVANCED_FCB_HEADER)sim_file_object(file)->FsContext)->FileSize.QuadPart;
+}
+
+static void test_ntfs_end_follows(void **state)
+{
+	struct sim_view *view;
+	struct sim_file *file;
+	struct world w;
+
+	(void)state;
+	world_new(&w, 18);
+	model_add(&w.model, L"a", false, "one", 3);
+	world_attach(&w);
+	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
+	assert_int_equal(ntfs_size(file), 3);
+	assert_int_equal(world_write(file, 5000, "end", 3), 3);
+	assert_int_equal(ntfs_size(file), 5003);
+	model_find(&w.model, L"a")->size = 70; /* another client */
+	assert_int_equal(world_size(file), 70);
+	assert_int_equal(ntfs_size(file), 70);
+	model_find(&w.model, L"a")->size = 9000;
+	assert_status(sim_map(file, false, 0, &view), STATUS_SUCCESS);
+	assert_int_equal(ntfs_size(file), 9000);
+	assert_int_equal(sim_view_size(view), 9000);
+	sim_unmap(view);
 	sim_close(file);
 	done(&w);
 }
@@ -452,7 +487,7 @@ int main(void)
 		cmocka_unit_test(test_load_unload), cmocka_unit_test(test_attach_detach), cmocka_unit_test(test_read_write),
 		cmocka_unit_test(test_created_on_server), cmocka_unit_test(test_local_untouched), cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_delete), cmocka_unit_test(test_delete_taken_back), cmocka_unit_test(test_rename),
-		cmocka_unit_test(test_rename_undone), cmocka_unit_test(test_information), cmocka_unit_test(test_views),
+		cmocka_unit_test(test_rename_undone), cmocka_unit_test(test_information), cmocka_unit_test(test_ntfs_end_follows), cmocka_unit_test(test_views),
 		cmocka_unit_test(test_redirector_gone), cmocka_unit_test(test_timeout), cmocka_unit_test(test_errors_come_through),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_other_calls), cmocka_unit_test(test_share_modes),
 	};

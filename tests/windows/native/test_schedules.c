@@ -233,6 +233,20 @@ static void do_notify(struct program *p)
 	sim_close(directory);
 }
 
+static void cancel_write(struct sim_file *file)
+{
+	struct waiter waiter = { .io.done = on_done };
+	LARGE_INTEGER at = { .QuadPart = native_random(1000) };
+	uint32_t length = 1 + native_random(18000);
+	uint8_t *data = calloc(1, length);
+
+	KeInitializeEvent(&waiter.over, NotificationEvent, FALSE);
+	if (sim_write(file, &waiter.io, data, length, &at, 0, NULL) == STATUS_PENDING)
+		sim_cancel(&waiter.io);
+	KeWaitForSingleObject(&waiter.over, Executive, KernelMode, FALSE, NULL);
+	free(data);
+}
+
 /* A file that all have open: nothing is known of its content. */
 static void do_shared(struct program *p)
 {
@@ -245,6 +259,8 @@ static void do_shared(struct program *p)
 	world_read(file, native_random(20000), data, sizeof(data));
 	if (native_random(4) == 0)
 		world_size(file);
+	if (native_random(3) == 0)
+		cancel_write(file);
 	sim_close(file);
 }
 
@@ -303,6 +319,21 @@ static void programs_start(struct world *w, struct program *programs, bool exact
 	}
 }
 
+/* At rest NTFS's end of a file that nobody has mapped is the server's, whatever answers overtook each other. */
+static void compare_ends(struct world *w)
+{
+	struct model_file *file = model_find(&w->model, L"shared");
+	struct sim_file *here;
+	uint64_t size;
+
+	if (!NT_SUCCESS(world_open(w, &here, .path = L"\\work\\shared", .process = REDIRECTOR, .access = GENERIC_READ)))
+		return;
+	size = world_size(here);
+	sim_close(here);
+	if (size != file->size)
+		sim_violate("NTFS's end of file is not the server's", NULL, size);
+}
+
 static void programs_end(struct world *w, struct program *programs, bool compare)
 {
 	sim_lazy_write(w->volume);
@@ -317,6 +348,8 @@ static void programs_end(struct world *w, struct program *programs, bool compare
 		}
 		free(p->shadow);
 	}
+	if (compare)
+		compare_ends(w);
 }
 
 static void disturb(struct world *w, enum plan plan)

@@ -7,6 +7,16 @@
 
 #include <stdlib.h>
 
+struct waiter {
+	struct sim_io io;
+	KEVENT over;
+};
+
+static void on_done(struct sim_io *io)
+{
+	KeSetEvent(&CONTAINING_RECORD(io, struct waiter, io)->over, 0, FALSE);
+}
+
 static void views(struct world *w, struct sim_file *file)
 {
 	struct sim_view *view;
@@ -120,6 +130,83 @@ static void test_garbage_at_every_step(void **state)
 			run(at * 7 + kind, (struct model_faults){ .garbage_at = at, .garbage = kind, .late = 2 }, 0);
 }
 
+/* An answer that comes when its program has given up: what it opened, or was allowed to do, is given back. */
+static void test_late_at_every_step(void **state)
+{
+	uint32_t steps = run(1, (struct model_faults){ 0 }, 0);
+
+	(void)state;
+	for (uint32_t at = 1; at <= steps; at++) {
+		struct world w;
+
+		world_new(&w, at);
+		model_add(&w.model, L"dir", true, NULL, 0);
+		model_add(&w.model, L"old", false, "old", 3);
+		w.model.faults = (struct model_faults){ .slow_at = at, .slow_ms = 3000 };
+		assert_status(model_start(&w.model, 8, 4, 1000), STATUS_SUCCESS);
+		w.attached = true;
+		script(&w);
+		native_sleep_ms(5000);
+		assert_int_equal(model_open_count(&w.model), 0);
+		for (uint32_t i = 0; i < w.model.file_count; i++)
+			assert_int_equal(w.model.files[i].removing + w.model.files[i].renaming, 0);
+		world_detach(&w, true);
+		done(&w);
+	}
+}
+
+/* Requests that are never answered end when the directory goes, and when the driver does. */
+static void pending_read(bool unload)
+{
+	struct inlay_control_number number = { .version = INLAY_CONTROL_VERSION, .number = 7 };
+	struct waiter waiter = { .io.done = on_done };
+	LARGE_INTEGER at = { .QuadPart = 0 };
+	struct sim_file *file;
+	struct world w;
+	char back[3];
+
+	world_new(&w, 5);
+	model_add(&w.model, L"a", false, "one", 3);
+	world_attach(&w);
+	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
+	w.model.faults.silent_at = w.model.answered + 1;
+	KeInitializeEvent(&waiter.over, NotificationEvent, FALSE);
+	assert_status(sim_read(file, &waiter.io, back, 3, &at, 0, NULL), STATUS_PENDING);
+	if (unload) {
+		assert_status(sim_filter_unload(w.driver, true), STATUS_SUCCESS);
+	} else {
+		assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL),
+			STATUS_SUCCESS);
+	}
+	KeWaitForSingleObject(&waiter.over, Executive, KernelMode, FALSE, NULL);
+	assert_status(waiter.io.status.Status, STATUS_DEVICE_NOT_CONNECTED);
+	sim_close(file);
+	world_detach(&w, true);
+	if (!unload) {
+		done(&w);
+		return;
+	}
+	native_driver_free(w.driver);
+	native_threads_settle();
+	assert_true(sim_volume_free(w.volume));
+	native_check();
+	model_done(&w.model);
+	native_steps(0);
+	assert_int_equal(sim_violations(), 0);
+}
+
+static void test_pending_ends_with_directory(void **state)
+{
+	(void)state;
+	pending_read(false);
+}
+
+static void test_pending_ends_with_driver(void **state)
+{
+	(void)state;
+	pending_read(true);
+}
+
 /* Errors of every request kind: whatever the program is told, nothing is left behind. */
 static void test_error_of_every_kind(void **state)
 {
@@ -194,21 +281,27 @@ static void test_calls_fuzzed(void **state)
 	}
 }
 
-static NTSTATUS add(struct native_control *control, uint32_t number, const WCHAR *path)
+static NTSTATUS add_on(struct native_control *control, uint32_t number, const WCHAR *device, const WCHAR *path)
 {
-	static const WCHAR device[] = L"\\Device\\HarddiskVolume3";
 	struct {
 		struct inlay_control_directory head;
 		WCHAR names[64];
-	} in = { .head = { .version = INLAY_CONTROL_VERSION, .number = number, .volume_length = sizeof(device) - sizeof(WCHAR) } };
-	UNICODE_STRING name;
+	} in = { .head = { .version = INLAY_CONTROL_VERSION, .number = number } };
+	UNICODE_STRING name, volume;
 
 	RtlInitUnicodeString(&name, path);
+	RtlInitUnicodeString(&volume, device);
+	in.head.volume_length = volume.Length;
 	in.head.path_length = name.Length;
 	memcpy(in.names, device, in.head.volume_length);
 	memcpy((char *)in.names + in.head.volume_length, name.Buffer, name.Length);
 	return native_control_call(control, INLAY_CONTROL_DIRECTORY_ADD, &in,
 		(ULONG)sizeof(in.head) + in.head.volume_length + in.head.path_length, NULL, 0, NULL);
+}
+
+static NTSTATUS add(struct native_control *control, uint32_t number, const WCHAR *path)
+{
+	return add_on(control, number, L"\\Device\\HarddiskVolume3", path);
 }
 
 static void test_directories(void **state)
@@ -229,12 +322,18 @@ static void test_directories(void **state)
 	assert_status(add(w.model.control, 8, L"\\work\\within"), STATUS_OBJECT_NAME_COLLISION);
 	assert_status(add(w.model.control, 8, L"\\WORK"), STATUS_OBJECT_NAME_COLLISION);
 	assert_status(add(w.model.control, 7, L"\\elsewhere"), STATUS_OBJECT_NAME_COLLISION);
-	assert_status(add(w.model.control, 8, L"\\work2"), STATUS_SUCCESS);
+	assert_status(add_on(w.model.control, 8, L"\\Device\\None", L"\\work2"), STATUS_FLT_VOLUME_NOT_FOUND);
+	assert_status(add(w.model.control, 8, L"\\work2"), STATUS_SUCCESS); /* nothing of the attempt is left */
 	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
 	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
 		STATUS_SUCCESS);
 	assert_int_equal(usage.open_files, 1);
 	assert_int_equal(usage.outstanding, 0);
+	sim_close(file);
+	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
+		STATUS_SUCCESS);
+	assert_int_equal(usage.open_files, 0);
+	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
 	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_SUCCESS);
 	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_NOT_FOUND);
 	assert_status((NTSTATUS)-world_read(file, 0, &usage, 3), STATUS_DEVICE_NOT_CONNECTED);
@@ -272,7 +371,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_at_every_step), cmocka_unit_test(test_silence_at_every_step),
-		cmocka_unit_test(test_garbage_at_every_step), cmocka_unit_test(test_error_of_every_kind), cmocka_unit_test(test_calls_fuzzed),
+		cmocka_unit_test(test_garbage_at_every_step), cmocka_unit_test(test_late_at_every_step),
+		cmocka_unit_test(test_pending_ends_with_directory), cmocka_unit_test(test_pending_ends_with_driver), cmocka_unit_test(test_error_of_every_kind), cmocka_unit_test(test_calls_fuzzed),
 		cmocka_unit_test(test_directories), cmocka_unit_test(test_only_where_needed),
 	};
 

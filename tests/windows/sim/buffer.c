@@ -5,6 +5,7 @@
  */
 #include "private.h"
 
+#define PATTERN 0xdd
 #define PAGING_ADDRESS ((PUCHAR)0x00007ffe00000000ull) /* nobody may touch it: paging I/O goes by its MDL */
 
 NTSTATUS sim_buffer_set(struct sim_request *request, PVOID caller, ULONG length, bool input, bool system)
@@ -52,25 +53,42 @@ NTSTATUS sim_buffer_lock(struct sim_request *request)
 
 PVOID sim_buffer_data(struct sim_request *request)
 {
-	struct sim_buffer *buffer = &request->buffer;
-
-	if (buffer->mdl)
-		return buffer->locked;
-	if (buffer->hidden) {
-		sim_host_show(buffer->user, buffer->length);
-		buffer->hidden = false;
-	}
-	return buffer->user;
+	return request->buffer.mdl ? request->buffer.locked : request->buffer.user;
 }
 
+/*
+ * The program's address means nothing outside of its thread: what the filter was shown is filled with a pattern and hidden,
+ * the data goes on in another place.
+ */
 void sim_buffer_hide(struct sim_request *request)
 {
 	struct sim_buffer *buffer = &request->buffer;
+	PUCHAR copy;
 
-	if (buffer->user && !buffer->system && !buffer->hidden) {
-		sim_host_hide(buffer->user, buffer->length);
-		buffer->hidden = true;
-	}
+	if (!buffer->user || buffer->system || buffer->hidden)
+		return;
+	copy = sim_host_alloc(buffer->length ? buffer->length : 1);
+	if (!copy)
+		return;
+	memcpy(copy, buffer->user, buffer->length);
+	memset(buffer->user, PATTERN, buffer->length);
+	sim_host_hide(buffer->user, buffer->length);
+	buffer->hidden = buffer->user;
+	buffer->user = copy;
+}
+
+static void hidden_free(struct sim_buffer *buffer)
+{
+	bool touched = false;
+
+	if (!buffer->hidden)
+		return;
+	sim_host_show(buffer->hidden, buffer->length);
+	for (ULONG i = 0; i < buffer->length && !touched; i++)
+		touched = buffer->hidden[i] != PATTERN;
+	if (touched)
+		sim_violate("the program's buffer was written without an MDL after the operation was pended", NULL, 0);
+	sim_host_free(buffer->hidden);
 }
 
 void sim_buffer_finish(struct sim_request *request, NTSTATUS status, ULONG_PTR information)
@@ -85,12 +103,11 @@ void sim_buffer_finish(struct sim_request *request, NTSTATUS status, ULONG_PTR i
 		}
 		memcpy(buffer->caller, data, information);
 	}
-	if (buffer->hidden)
-		sim_host_show(buffer->user, buffer->length);
+	hidden_free(buffer);
 	if (buffer->user)
-		memset(buffer->user, 0xdd, buffer->length);
+		memset(buffer->user, PATTERN, buffer->length);
 	if (buffer->locked)
-		memset(buffer->locked, 0xdd, buffer->length);
+		memset(buffer->locked, PATTERN, buffer->length);
 	sim_host_free(buffer->user);
 	sim_host_free(buffer->locked);
 	sim_host_free(buffer->mdl);

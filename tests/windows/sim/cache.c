@@ -115,7 +115,9 @@ static NTSTATUS transfer(struct sim_section *section, bool write, ULONGLONG firs
 		SIM_COUNT(paging_reads);
 	status = sim_open_paging(section->open, write, first * SIM_PAGE, bytes, count * SIM_PAGE, process, &result);
 	if (!write && status == STATUS_END_OF_FILE)
-		status = STATUS_SUCCESS; /* zeros */
+		status = STATUS_SUCCESS;
+	if (!write && NT_SUCCESS(status)) /* the memory manager zeroes what did not come */
+		memset(bytes + result.Information, 0, count * SIM_PAGE - result.Information);
 	sim_mutex_lock(&sim_big);
 	return status;
 }
@@ -135,6 +137,8 @@ static NTSTATUS fetch_run(struct sim_section *section, ULONGLONG first, ULONG co
 	NTSTATUS status = bytes ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 	ULONG made = 0;
 
+	if (bytes)
+		memset(bytes, 0xcc, count * SIM_PAGE);
 	for (; NT_SUCCESS(status) && made < count; made++) {
 		struct sim_page *page = sim_pages_get(&section->pages, first + made);
 

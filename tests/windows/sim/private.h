@@ -125,7 +125,7 @@ struct sim_buffer {
 	PUCHAR user;     /* what stands for the program's address: hidden once the operation is pended without an MDL */
 	PUCHAR locked;   /* what the MDL describes */
 	PMDL mdl;
-	bool hidden;
+	PUCHAR hidden;   /* what the filter was shown before it pended the operation */
 };
 
 /* Where one filter stands with an operation. */
