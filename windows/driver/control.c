@@ -1,6 +1,7 @@
 /*
  * The control device: a handle is a redirector. Inputs are copied by the I/O manager (buffered) and checked here before use.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "control.h"
 

@@ -1,6 +1,7 @@
 /*
  * The list of filter directories, and what names lie in them.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "directories.h"
 

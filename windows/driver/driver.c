@@ -1,6 +1,7 @@
 /*
  * inlay.sys: entry, registration with the filter manager, and the end.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "fltkernel.h"
 

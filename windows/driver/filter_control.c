@@ -1,6 +1,7 @@
 /*
  * The rest: flush, file-system controls, the making of sections, and queries that are no create.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

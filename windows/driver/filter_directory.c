@@ -1,6 +1,7 @@
 /*
  * Listings of remote directories: the redirector has the placeholders stand there, then NTFS lists them.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

@@ -1,6 +1,7 @@
 /*
  * Contexts of open remote files, and simple requests about them.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

@@ -6,6 +6,7 @@
  * answer is there (a write that makes the file longer, a file with views) is waited for in the caller's thread: the queue's
  * thread must not call a file system, whose locks may be held by somebody who waits for that very thread.
  * Paging I/O may come at APC_LEVEL and with NTFS's locks held: it touches memory that is resident, and nothing of NTFS.
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

@@ -1,6 +1,7 @@
 /*
  * Names of creates and of renames, and the filter directory that they lie in.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

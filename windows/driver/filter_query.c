@@ -1,6 +1,7 @@
 /*
  * Queries of remote files: NTFS answers, with the server's sizes, times, attributes and links in place of its own.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

@@ -4,6 +4,7 @@
  *
  * REMOVE_BEGIN went through one handle, the last cleanup may be another's. So a handle that ends before its file does stays on a list
  * until a cleanup shows what became of the file.
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Never called by the queue's thread nor for paging I/O: NTFS takes the file's locks, whose holder may wait for an answer.
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "filter.h"
 

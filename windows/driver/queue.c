@@ -1,6 +1,7 @@
 /*
  * Requests and their submission: into the ring when there is room, else into a list.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "queue.h"
 

@@ -1,6 +1,7 @@
 /*
  * Making a queue out of the redirector's section and events, and its end.
  * SPDX-License-Identifier: Apache-2.0
+ * IRQL: where nothing is said, that of the caller.
  */
 #include "queue_private.h"
 
