@@ -234,6 +234,26 @@ static void test_cancel_what_waits(void **state)
 	stop();
 }
 
+/* Given up while nothing can be given up: it goes no further than the step under way. */
+static void test_cancel_between_steps(void **state)
+{
+	struct driver_call *open;
+
+	(void)state;
+	filter_start(NULL);
+	open = prepare_open("new", INLAY_WIN_CREATE, 0, ALL_ACCESS);
+	submit(open);
+	driver.event = false;
+	inlay_winfilter_ready(filter); /* it waits for NTFS now */
+	cancel(open);
+	driver.event = false;
+	inlay_winfilter_ready(filter);
+	pump();
+	assert_int_equal(take_answer(open).status, NT(CANCELLED));
+	assert_int_equal(side_has(INLAY_REMOTE, "new"), '-');
+	filter_stop();
+}
+
 /* ---- many at once ---- */
 
 static void run_many(unsigned lanes)
@@ -277,6 +297,8 @@ static void run_many(unsigned lanes)
 		if (take_answer(call[i]).status == 0)
 			assert_memory_equal(slot, want, 8);
 	}
+	for (unsigned lane = 0; lane < lanes; lane++)
+		assert_true(w.r.stats[lane].count[INLAY_READ][INLAY_REMOTE] > 0);
 	assert_int_equal(close_file(f), 0);
 	filter_stop();
 }
@@ -335,7 +357,28 @@ static void test_batches(void **state)
 			call[i] = prepare(INLAY_RING_GETATTR, f);
 			submit(call[i]);
 		}
-		driver.wakes = 0;
+		pump();
+		for (unsigned i = 0; i < ENTRIES; i++)
+			assert_int_equal(take_answer(call[i]).status, 0);
+	}
+	/* The event comes again while the rest is to be taken: it is taken once. */
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < ENTRIES; i++) {
+			call[i] = prepare(INLAY_RING_GETATTR, f);
+			submit(call[i]);
+		}
+		driver.event = false;
+		inlay_winfilter_ready(filter);
+		run_hooks(&loops[0]);
+		while (collect())
+			;
+		for (unsigned i = 0; i < ENTRIES && round == 0; i++)
+			assert_true(call[i]->done);
+		if (round == 0) {
+			for (unsigned i = 0; i < ENTRIES; i++)
+				take_answer(call[i]);
+			continue;
+		}
 		pump();
 		for (unsigned i = 0; i < ENTRIES; i++)
 			assert_int_equal(take_answer(call[i]).status, 0);
@@ -622,5 +665,5 @@ static void test_failed_allocations(void **state)
 #endif
 
 RUN_TESTS(cmocka_unit_test(test_broken_rings), cmocka_unit_test(test_refusals), cmocka_unit_test(test_server_away),
-          cmocka_unit_test(test_cancel_what_waits), cmocka_unit_test(test_many), cmocka_unit_test(test_many_lanes),
+          cmocka_unit_test(test_cancel_what_waits), cmocka_unit_test(test_cancel_between_steps), cmocka_unit_test(test_many), cmocka_unit_test(test_many_lanes),
           cmocka_unit_test(test_batches), cmocka_unit_test(test_storms) FAILED_ALLOCATIONS)
