@@ -212,7 +212,9 @@ static NTSTATUS complete(PIRP irp, NTSTATUS status, ULONG_PTR information)
 static NTSTATUS NTAPI on_control(PDEVICE_OBJECT self, PIRP irp)
 {
 	PIO_STACK_LOCATION at = IoGetCurrentIrpStackLocation(irp);
-	struct call c = {.buffer = irp->AssociatedIrp.SystemBuffer, .in = at->Parameters.DeviceIoControl.InputBufferLength, .out = at->Parameters.DeviceIoControl.OutputBufferLength};
+	struct call c = {.buffer = irp->AssociatedIrp.SystemBuffer,
+			 .in = at->Parameters.DeviceIoControl.InputBufferLength,
+			 .out = at->Parameters.DeviceIoControl.OutputBufferLength};
 	NTSTATUS status;
 
 	(void)self;

@@ -150,8 +150,8 @@ static NTSTATUS open_ring(struct inlay_queue *q, const struct inlay_queue_setup 
 	opened = inlay_ring_requester_open(&q->ring, section, setup->size);
 	if (opened < 0)
 		return opened == -INLAY_EVERSION ? STATUS_REVISION_MISMATCH : STATUS_INVALID_PARAMETER;
-	q->tag_room = inlay_alloc(g->entries * sizeof(*q->tag_room));
-	q->slot_room = inlay_alloc(g->slots * sizeof(*q->slot_room));
+	q->tag_room = inlay_alloc((SIZE_T)g->entries * sizeof(*q->tag_room));
+	q->slot_room = inlay_alloc((SIZE_T)g->slots * sizeof(*q->slot_room));
 	if (!q->tag_room || !q->slot_room)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	inlay_ring_tags_init(&q->tags, q->tag_room, g->entries);
