@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 export JOBS
 
-.PHONY: all windows install deps check check-quick unit demo bench soak fuzz lint clean
+.PHONY: all windows install deps check check-quick unit demo demo-windows bench soak fuzz lint clean
 
 all:
 	@tools/build $(BUILD)
@@ -39,6 +39,14 @@ demo:
 	@tools/install-deps build demo
 	@tools/build $(BUILD)
 	@tools/demo
+
+# The Windows binaries under Wine.
+demo-windows:
+	@tools/install-deps build windows demo-windows
+	@tools/build $(BUILD)
+	@tools/build-windows
+	@tools/build-driver
+	@tools/demo-windows
 
 bench:
 	@tools/install-deps build bench
