@@ -25,6 +25,29 @@
 #define DRIVE_HEALTH DRIVE_CODE(0x902u)
 /* Closes what is left of the volume's pages, forgets violations; in: nothing. */
 #define DRIVE_FORGET DRIVE_CODE(0x903u)
+/* In and out: struct drive_bench, on a handle bound to a remote file (RING) or on any (CALLS). Ends when all were answered. */
+#define DRIVE_BENCH DRIVE_CODE(0x904u)
+/*
+ * A process that serves CALLS keeps some of these pending. In: struct drive_bench_next with the answered request's number and data behind
+ * it, number 0 at first; out: the next request. STATUS_CANCELLED: the run is over.
+ */
+#define DRIVE_BENCH_NEXT DRIVE_CODE(0x905u)
+/* Dismounts the volume and mounts an empty one, with no file open: what filters have on it is torn down. */
+#define DRIVE_REMOUNT DRIVE_CODE(0x906u)
+
+enum drive_bench_kind { DRIVE_BENCH_RING = 0, DRIVE_BENCH_CALLS = 1 };
+
+struct drive_bench {
+	uint32_t kind, depth; /* threads that ask */
+	uint32_t count, length; /* requests in all; bytes of each */
+	uint32_t failed, pad; /* out: requests with an error or with wrong data */
+	uint64_t elapsed;     /* out: 100 ns */
+};
+
+struct drive_bench_next {
+	uint64_t number, offset;
+	uint32_t length, pad;
+};
 
 enum drive_kind {
 	DRIVE_CREATE = 1,       /* path, then EA list; access ... allocation, related */

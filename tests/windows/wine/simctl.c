@@ -6,6 +6,7 @@
  *     start NAME | stop NAME | remove NAME | state NAME
  *     health              counters, one a line, then violations; status 1 when there are any
  *     forget              lets the lazy writer run, forgets violations
+ *     remount             an empty volume instead; fails while files are open
  */
 #include <stdio.h>
 #include <string.h>
@@ -111,17 +112,17 @@ static int drive_act(const char *verb)
 	}
 	if (!strcmp(verb, "health"))
 		return health(drive);
-	return DeviceIoControl(drive, DRIVE_FORGET, NULL, 0, NULL, 0, &got, NULL) ? 0 : fail(verb);
+	return DeviceIoControl(drive, strcmp(verb, "forget") ? DRIVE_REMOUNT : DRIVE_FORGET, NULL, 0, NULL, 0, &got, NULL) ? 0 : fail(verb);
 }
 
 int main(int count, char **words)
 {
 	SC_HANDLE manager;
 
-	if (count == 2 && (!strcmp(words[1], "health") || !strcmp(words[1], "forget")))
+	if (count == 2 && (!strcmp(words[1], "health") || !strcmp(words[1], "forget") || !strcmp(words[1], "remount")))
 		return drive_act(words[1]);
 	if (count < 3) {
-		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget\n");
+		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget | remount\n");
 		return 2;
 	}
 	manager = OpenSCManagerA(NULL, NULL, SC_MANAGER_ALL_ACCESS);

@@ -367,6 +367,10 @@ void glue_perform(struct job *job)
 		call_async(job);
 	} else if (code == DRIVE_HEALTH) {
 		health(job);
+	} else if (code == DRIVE_BENCH) {
+		glue_bench_run(job);
+	} else if (code == DRIVE_REMOUNT) {
+		glue_finish(job, glue_remount() ? STATUS_SUCCESS : STATUS_DEVICE_BUSY, 0);
 	} else if (code == DRIVE_FORGET) {
 		sim_lazy_write(glue_volume);
 		sim_violations_forget();

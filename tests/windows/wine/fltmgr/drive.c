@@ -53,6 +53,19 @@ ULONGLONG glue_handles(void)
 	return n;
 }
 
+BOOLEAN glue_remount(void)
+{
+	struct sim_volume *fresh;
+
+	if (!sim_volume_free(glue_volume))
+		return FALSE;
+	fresh = sim_volume_new(DRIVE_DEVICE);
+	if (!fresh)
+		KeBugCheck(GLUE_TAG);
+	glue_volume = fresh;
+	return TRUE;
+}
+
 static NTSTATUS complete(PIRP irp, NTSTATUS status)
 {
 	irp->IoStatus.Status = status;
@@ -105,6 +118,9 @@ static NTSTATUS on_request(PDEVICE_OBJECT of, PIRP irp)
 	(void)of;
 	if (!object || !object->FsContext)
 		return complete(irp, STATUS_INVALID_HANDLE);
+	if (IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_DEVICE_CONTROL &&
+		IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode == DRIVE_BENCH_NEXT)
+		return glue_bench_next(irp);
 	return glue_submit(irp, object->FsContext);
 }
 
@@ -115,6 +131,7 @@ NTSTATUS glue_drive_new(PDRIVER_OBJECT driver)
 
 	KeInitializeSpinLock(&lock);
 	InitializeListHead(&bindings);
+	glue_bench_start();
 	glue_volume = sim_volume_new(DRIVE_DEVICE);
 	if (!glue_volume)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -48,6 +48,12 @@ void glue_submit_end(struct binding *binding); /* takes over the reference; does
 /* The job's IRP ends with this; the job is gone. */
 void glue_finish(struct job *job, NTSTATUS status, ULONG_PTR information);
 
+/* wait.c: threads that wait for a word in memory to be another than `seen`. Far cheaper than Wine's kernel objects. */
+NTSTATUS glue_wait_start(void);
+void glue_wait(volatile LONG *word, LONG seen);
+void glue_wake_one(volatile LONG *word);
+void glue_wake_all(volatile LONG *word);
+
 /* calls.c: what a job does; runs on a worker, which keeps the job; ends with glue_finish, now or when the simulation says so. */
 void glue_perform(struct job *job);
 void glue_started(struct job *job); /* jobs.c: before an operation with job->io is begun */
@@ -57,12 +63,21 @@ void glue_io_done(struct sim_io *io);
 /* patch.c: imports of loaded drivers, replaced where this file exports the name. */
 NTSTATUS glue_patch_start(PDRIVER_OBJECT driver);
 void glue_patch_stop(void);
+void *glue_export(const UCHAR *image, const char *name); /* of a loaded image; NULL: has none */
 ULONG glue_patched(void);
 
 /* poly.c, host.c: allocations of filters now; objects of the simulation or of Wine. */
 ULONG glue_pool(void);
 LONG_PTR glue_object_ref(void *object);
 LONG_PTR glue_object_unref(void *object);
+
+/* bench.c */
+void glue_bench_start(void);
+void glue_bench_run(struct job *job);
+NTSTATUS glue_bench_next(PIRP irp); /* on Wine's dispatcher: no worker lies between */
+
+/* drive.c: false while files are open */
+BOOLEAN glue_remount(void);
 
 #define GLUE_TAG 0x65756c47u /* "Glue" */
 

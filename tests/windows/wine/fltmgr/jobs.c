@@ -10,7 +10,7 @@ enum { WORKERS_MAX = 512 };
 
 static KSPIN_LOCK lock; /* everything below, and each job's state */
 static LIST_ENTRY queue;
-static KSEMAPHORE wake; /* one for each job that was queued */
+static volatile LONG signal; /* changes with every job that was queued; outside of the lock it is waited on */
 static LONG workers, idle, queued;
 static BOOLEAN stopping;
 
@@ -123,38 +123,45 @@ void glue_pending(struct job *job)
 		sim_cancel(&job->io);
 }
 
+/* The next job, or NULL at the end. The lock is held, and given up while there is none. */
+static struct job *next_job(KIRQL *irql)
+{
+	struct job *job;
+
+	while (IsListEmpty(&queue)) {
+		LONG seen = signal;
+
+		if (stopping)
+			return NULL;
+		KeReleaseSpinLock(&lock, *irql);
+		glue_wait(&signal, seen);
+		KeAcquireSpinLock(&lock, irql);
+	}
+	job = CONTAINING_RECORD(RemoveHeadList(&queue), struct job, link);
+	job->state = JOB_RUNNING;
+	InterlockedIncrement(&job->references);
+	queued--;
+	return job;
+}
+
 static void NTAPI worker(void *unused)
 {
+	struct job *job;
 	KIRQL irql;
 
 	(void)unused;
-	for (;;) {
-		struct job *job = NULL;
-		BOOLEAN end;
-
-		KeWaitForSingleObject(&wake, Executive, KernelMode, FALSE, NULL);
-		KeAcquireSpinLock(&lock, &irql);
+	KeAcquireSpinLock(&lock, &irql);
+	while ((job = next_job(&irql)) != NULL) {
 		idle--;
-		if (!IsListEmpty(&queue)) {
-			job = CONTAINING_RECORD(RemoveHeadList(&queue), struct job, link);
-			job->state = JOB_RUNNING;
-			InterlockedIncrement(&job->references);
-			queued--;
-		}
-		end = stopping && !job;
-		if (end)
-			workers--;
 		KeReleaseSpinLock(&lock, irql);
-		if (end)
-			break;
-		if (job) {
-			glue_perform(job);
-			release(job, 1);
-		}
+		glue_perform(job);
+		release(job, 1);
 		KeAcquireSpinLock(&lock, &irql);
 		idle++;
-		KeReleaseSpinLock(&lock, irql);
 	}
+	idle--;
+	workers--;
+	KeReleaseSpinLock(&lock, irql);
 	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
@@ -188,11 +195,12 @@ static void enqueue(struct job *job)
 	KeAcquireSpinLock(&lock, &irql);
 	InsertTailList(&queue, &job->link);
 	queued++;
+	signal++;
 	more = idle < queued && workers < WORKERS_MAX;
 	KeReleaseSpinLock(&lock, irql);
 	if (more)
 		(void)worker_add();
-	KeReleaseSemaphore(&wake, IO_NO_INCREMENT, 1, FALSE);
+	glue_wake_one(&signal);
 }
 
 NTSTATUS glue_submit(PIRP irp, struct binding *binding)
@@ -227,9 +235,12 @@ void glue_submit_end(struct binding *binding)
 
 NTSTATUS glue_jobs_start(void)
 {
+	NTSTATUS status = glue_wait_start();
+
+	if (!NT_SUCCESS(status))
+		return status;
 	KeInitializeSpinLock(&lock);
 	InitializeListHead(&queue);
-	KeInitializeSemaphore(&wake, 0, 0x7fffffff);
 	return worker_add();
 }
 
@@ -241,9 +252,10 @@ void glue_jobs_stop(void)
 
 	KeAcquireSpinLock(&lock, &irql);
 	stopping = TRUE;
+	signal++;
 	left = workers;
 	KeReleaseSpinLock(&lock, irql);
-	KeReleaseSemaphore(&wake, IO_NO_INCREMENT, left, FALSE);
+	glue_wake_all(&signal);
 	for (int rounds = 0; left && rounds < 500; rounds++) {
 		KeDelayExecutionThread(KernelMode, FALSE, &pause);
 		KeAcquireSpinLock(&lock, &irql);

@@ -41,17 +41,17 @@ static BOOLEAN same(const char *a, const char *b, BOOLEAN fold)
 	return TRUE;
 }
 
-static ULONG_PTR exported(const char *name)
+void *glue_export(const UCHAR *image, const char *name)
 {
-	const struct export_directory *exports = (const struct export_directory *)(self + directory_of(self, DIRECTORY_EXPORT));
-	const ULONG *names = (const ULONG *)(self + exports->names);
-	const USHORT *ordinals = (const USHORT *)(self + exports->ordinals);
-	const ULONG *functions = (const ULONG *)(self + exports->functions);
+	const struct export_directory *exports = (const struct export_directory *)(image + directory_of(image, DIRECTORY_EXPORT));
+	const ULONG *names = (const ULONG *)(image + exports->names);
+	const USHORT *ordinals = (const USHORT *)(image + exports->ordinals);
+	const ULONG *functions = (const ULONG *)(image + exports->functions);
 
 	for (ULONG i = 0; i < exports->names_count; i++)
-		if (same((const char *)self + names[i], name, FALSE))
-			return (ULONG_PTR)self + functions[ordinals[i]];
-	return 0;
+		if (same((const char *)image + names[i], name, FALSE))
+			return (void *)((ULONG_PTR)image + functions[ordinals[i]]);
+	return NULL;
 }
 
 static void patch_one(UCHAR *image, const struct import_descriptor *from)
@@ -67,7 +67,7 @@ static void patch_one(UCHAR *image, const struct import_descriptor *from)
 
 		if (*names >> 63)
 			continue;
-		here = exported((const char *)image + *names + 2);
+		here = (ULONG_PTR)glue_export(self, (const char *)image + *names + 2);
 		if (!here || here == *slots)
 			continue;
 		if (!NT_SUCCESS(ZwProtectVirtualMemory(ZwCurrentProcess(), &page, &size, PAGE_READWRITE, &old)))

@@ -13,14 +13,23 @@ void hook_call_fill(struct drive_call *call, ULONG kind)
 	call->process = GetCurrentProcessId();
 }
 
-/* An event of this call's own: a handle's own state is the program's to wait for, and its completion port hears of nothing. */
+static HANDLE event_of_thread(void)
+{
+	static __thread HANDLE event; /* until the process ends: test programs have few threads */
+	DWORD error = GetLastError(); /* which ntdll's functions leave alone */
+
+	if (!event)
+		event = CreateEventW(NULL, TRUE, FALSE, NULL);
+	SetLastError(error);
+	return event;
+}
+
+/* With an event beside the handle: its own state is the program's to wait for, and its completion port hears of nothing. */
 static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, void *out, ULONG out_length, IO_STATUS_BLOCK *io)
 {
-	DWORD error = GetLastError(); /* which ntdll's functions leave alone */
-	HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
+	HANDLE event = event_of_thread();
 	NTSTATUS status;
 
-	SetLastError(error);
 	if (!event)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	status = NtDeviceIoControlFile(handle, event, NULL, NULL, io, code, in, in_length, out, out_length);
@@ -28,7 +37,6 @@ static NTSTATUS control(HANDLE handle, ULONG code, void *in, ULONG in_length, vo
 		NtWaitForSingleObject(event, FALSE, NULL);
 		status = io->Status;
 	}
-	real.NtClose(event);
 	return status;
 }
 

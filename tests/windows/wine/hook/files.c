@@ -57,6 +57,8 @@ bool hook_path(const UNICODE_STRING *name, UNICODE_STRING *ret_path)
 	ret_path->MaximumLength = ret_path->Length;
 	if (ret_path->Length && ret_path->Buffer[0] != '\\')
 		return false;
+	if (!ret_path->Length && prefixed(name, DRIVE_DEVICE, &skip))
+		return false;
 	if (ret_path->Length == sizeof(WCHAR))
 		ret_path->Buffer = root;
 	return true;
