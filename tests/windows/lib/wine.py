@@ -159,9 +159,10 @@ class Session:
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 command = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+                ours = f"WINEPREFIX={self.prefix}".encode() in open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
             except OSError:
                 continue
-            if command and command[0].lower().endswith(program.lower().encode()):
+            if ours and command[0].lower().endswith(program.lower().encode()):
                 found.append(int(pid))
         return found
 
