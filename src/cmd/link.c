@@ -44,6 +44,7 @@ struct inlay_link {
 	unsigned lanes;
 	struct link_lane *lane;
 	pthread_mutex_t hello_lock; /* client, while a lane says HELLO or is answered */
+	_Atomic bool stopping;
 	struct inlay_call bye;
 	uint8_t bye_head[INLAY_FRAME_HEADER];
 };
@@ -177,8 +178,9 @@ static void conn_closed(struct inlay_conn *c, int status)
 		return;
 	ll->conn = NULL;
 	ll->failed = 0;
-	inlay_warning("%s: connection %u lost: %s", ll->link->config.export_name, ll->lane.index,
-	              status ? inlay_status_text(status) : "closed by the server");
+	if (!ll->link->stopping) /* else it is the server's answer to BYE */
+		inlay_warning("%s: connection %u lost: %s", ll->link->config.export_name, ll->lane.index,
+		              status ? inlay_status_text(status) : "closed by the server");
 	inlay_lane_disconnected(&ll->lane, inlay_loop_now(ll->loop));
 	inlay_conn_unref(c);
 	tick(&ll->tick);
@@ -445,6 +447,7 @@ static void stop_lane(struct inlay_task *t)
 
 void inlay_link_stop(struct inlay_link *l)
 {
+	l->stopping = true;
 	for (unsigned i = 0; i < l->lanes; i++) {
 		l->lane[i].stop.done = stop_lane;
 		inlay_loop_post(l->lane[i].loop, &l->lane[i].stop);

@@ -45,7 +45,8 @@ function Get-Needed([string]$name) {
 
 # The newest one of the Windows kits, the 64-bit one where there is a choice.
 function Find-KitTool([string]$name) {
-	$root = (Get-ItemProperty 'HKLM:\SOFTWARE\Microsoft\Windows Kits\Installed Roots' -ErrorAction SilentlyContinue).KitsRoot10
+	$key = Get-ItemProperty 'HKLM:\SOFTWARE\Microsoft\Windows Kits\Installed Roots' -Name KitsRoot10 -ErrorAction SilentlyContinue
+	$root = if ($key) { $key.KitsRoot10 } else { $null }
 	if (-not $root) { Stop-With "$name is missing: install the Windows SDK and the Windows Driver Kit" }
 	$found = Get-ChildItem (Join-Path $root 'bin') -Recurse -Filter $name -ErrorAction SilentlyContinue |
 		Where-Object { $_.FullName -match '\\x(64|86)\\' } | Sort-Object { $_.FullName -match '\\x64\\' }, FullName | Select-Object -Last 1

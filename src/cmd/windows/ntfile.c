@@ -141,15 +141,16 @@ NTSTATUS inlay_ntfile_make(HANDLE root, const char *path, const struct inlay_ntf
 
 bool inlay_ntfile_mark(HANDLE file, struct inlay_placeholder_mark *ret)
 {
-	struct nt_ea_wanted wanted = {.name_length = sizeof(MARK_NAME) - 1};
-	uint8_t list[sizeof(wanted) + sizeof(MARK_NAME)] = {0};
+	union { /* aligned as the kernel wants it */
+		struct nt_ea_wanted wanted;
+		uint8_t room[offsetof(struct nt_ea_wanted, name) + sizeof(MARK_NAME)];
+	} list = {.wanted = {.name_length = sizeof(MARK_NAME) - 1}};
 	struct mark_value value;
 	union mark_ea ea = {0};
 	IO_STATUS_BLOCK io;
 
-	memcpy(list, &wanted, sizeof(wanted));
-	memcpy(list + offsetof(struct nt_ea_wanted, name), MARK_NAME, sizeof(MARK_NAME));
-	if (NtQueryEaFile(file, &io, &ea, sizeof(ea), TRUE, list, offsetof(struct nt_ea_wanted, name) + sizeof(MARK_NAME), NULL, TRUE) < 0)
+	memcpy(list.room + offsetof(struct nt_ea_wanted, name), MARK_NAME, sizeof(MARK_NAME));
+	if (NtQueryEaFile(file, &io, &ea, sizeof(ea), TRUE, &list, offsetof(struct nt_ea_wanted, name) + sizeof(MARK_NAME), NULL, TRUE) < 0)
 		return false;
 	if (ea.ea.value_length != sizeof(value) || ea.ea.name_length != sizeof(MARK_NAME) - 1)
 		return false;
