@@ -86,8 +86,24 @@ const char *inlay_progress_line(const char *name, uint64_t done, uint64_t total,
 	return buf;
 }
 
+/* One call, so that no character is cut in two, and no escape sequences: not every terminal knows them. */
+static void draw(struct inlay_progress *p, const char *line)
+{
+	unsigned width = (unsigned)inlay_name_width(line);
+	char text[2048 + 512];
+	int len = snprintf(text, sizeof(text), "\r%s%*s", line, width < p->width ? (int)(p->width - width) : 0, "");
+
+	p->width = width;
+	(void)inlay_fd_write_some(fileno(stderr), text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+}
+
 void inlay_progress_begin(struct inlay_progress *p, const char *name, uint64_t total)
 {
+#ifdef _WIN32
+	const char *last = strrchr(name, '\\');
+
+	name = last ? last + 1 : name; /* a backslash would be shown as what it is in names of the server: an odd character */
+#endif
 	*p = (struct inlay_progress){.on = inlay_terminal_columns() > 0, .name = name, .total = total};
 	p->begin_ms = p->drawn_ms = inlay_clock_ms();
 }
@@ -106,13 +122,14 @@ void inlay_progress_update(struct inlay_progress *p, uint64_t done)
 	p->drawn_ms = now;
 	columns = inlay_terminal_columns();
 	inlay_progress_line(p->name, done, p->total, now - p->begin_ms, columns ? columns - 1 : 79, line, sizeof(line));
-	fprintf(stderr, "\r\033[K%s", line);
-	fflush(stderr);
+	draw(p, line);
 }
 
 void inlay_progress_end(struct inlay_progress *p)
 {
-	if (p->on && p->drawn_ms != p->begin_ms)
-		fputs("\r\033[K", stderr);
+	if (p->on && p->width) {
+		draw(p, "");
+		(void)inlay_fd_write_some(fileno(stderr), "\r", 1);
+	}
 	p->on = false;
 }

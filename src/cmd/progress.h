@@ -13,6 +13,7 @@ struct inlay_progress {
 	bool on; /* stderr is a terminal */
 	const char *name;
 	uint64_t total, begin_ms, drawn_ms;
+	unsigned width; /* columns drawn */
 };
 
 /* name: kept, not copied. total: bytes; 0 when unknown. */

@@ -2,11 +2,14 @@
 # takes part.
 # SPDX-License-Identifier: Apache-2.0
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 import wine
 from harness import ROOT, Failed, connect, test
@@ -71,10 +74,12 @@ def native(t, *args):
 
 
 class Proxy:
-    """Carries one way in and out; cut() ends what is under way once `after` bytes have passed, and lets the next one through."""
+    """Carries connections to the server. Once `limit` bytes have passed it stops and says so, until cut() ends what is under way; the
+    next ones are let through. `pace`: seconds that each piece takes."""
 
     def __init__(self, t, server):
         self.target, self.moved, self.limit, self.made = server.address, 0, None, 0
+        self.pace = 0
         self.reached, self.go_on = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
@@ -98,6 +103,7 @@ class Proxy:
         try:
             while data := source.recv(65536):
                 self.moved += len(data)
+                time.sleep(self.pace)
                 if self.limit is not None and self.moved >= self.limit:
                     self.limit = None
                     self.reached.set()
@@ -315,3 +321,37 @@ def test_client_timeout(t):
     proxy.close()
     code, _, err = w.result(proc, 40)
     t.eq((code, "can't read" in err), (1, True), f"cp: {err!r}")
+
+
+@test()
+def test_client_on_console(t):
+    """on a console: letters beyond ASCII come out whole, a long copy shows how far it is, and its line is gone at the end"""
+    server, remote, w = t.server(), t.export(), Client(t)
+    t.file(f"{remote}/grüße €", "x")
+    t.file(f"{remote}/big", bytes(range(256)) * 4096 * 40)
+
+    def shown(*args):
+        main, end = pty.openpty()
+        proc = t.start(wine.LOADER, w.program, args[0], "--user", f"{os.geteuid()}:{os.getegid()}", *args[1:],
+                       env={**w.env, "TERM": "xterm"}, stdin=end, stdout=end, stderr=end, start_new_session=True)
+        os.close(end)
+        said = b""
+        while True:
+            if select.select([main], [], [], 0.2)[0]:
+                try:
+                    said += os.read(main, 65536)
+                except OSError:
+                    break
+            elif proc.poll() is not None:
+                break
+        os.close(main)
+        t.eq(proc.wait(30), 0, f"exit code of {args[0]} ({said[-300:]!r})")
+        return said.decode(errors="replace")
+
+    w.run("--version")  # Wine's own processes begin with the first program: not on this console
+    t.contains(shown("ls", f"{server.address}/e"), "grüße €", "on the console")
+    proxy = Proxy(t, server)
+    proxy.pace = 0.004
+    said = shown("cp", f"{proxy.address}/e/big", there(t.path("copy")))
+    t.true(re.search(r"copy  \[#+ *\] +\d+ %", said), f"a bar was shown: {said[-300:]!r}")
+    t.true("%" not in said[said.rindex("\r"):], f"the bar is gone: {said[-200:]!r}")

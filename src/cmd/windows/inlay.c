@@ -52,6 +52,8 @@ static void console_open(void)
 	_setmode(_fileno(stdin), _O_BINARY);
 	_setmode(_fileno(stdout), _O_BINARY);
 	_setmode(_fileno(stderr), _O_BINARY);
+	/* In large pieces: byte by byte, as this C library writes to a console, no letter beyond ASCII would come out whole. */
+	setvbuf(stdout, NULL, _IOFBF, 65536);
 	console_before = GetConsoleOutputCP();
 	if (console_before && console_before != CP_UTF8 && SetConsoleOutputCP(CP_UTF8))
 		atexit(console_restore);
