@@ -109,6 +109,11 @@ static bool serve(struct model *model, const struct inlay_ring_request *request)
 	if (model->faults.silent_at && number >= model->faults.silent_at)
 		return true;
 	if (fails(model, request)) {
+		struct inlay_ring_request undone = *request;
+
+		undone.flags &= ~(uint32_t)INLAY_RING_DONE;
+		if (request->kind == INLAY_RING_RENAME_END || request->kind == INLAY_RING_REMOVE_END)
+			model_answer(model, &undone, &c); /* what is held is let go of, whatever came of it */
 		c.status = (uint32_t)(model->faults.status ? model->faults.status : STATUS_UNEXPECTED_IO_ERROR);
 	} else {
 		model_answer(model, request, &c);

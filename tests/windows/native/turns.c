@@ -15,6 +15,7 @@
 
 #define EPOCH 133500000000000000ll /* some day in 2024, in Windows' time */
 #define SWITCH_ONE_IN 4u
+#define LONGEST (3600 * 10000000ll) /* of one test's own time: by then somebody waits for what never comes */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_ENTRY threads = { &threads, &threads }, known = { &known, &known };
@@ -127,7 +128,7 @@ static bool can_go(struct native_thread *thread)
 
 static void report_deadlock(void)
 {
-	sim_violate("a deadlock: every thread waits", NULL, 0);
+	sim_violate("a deadlock: those who wait wait for ever", NULL, 0);
 	for (LIST_ENTRY *entry = threads.Flink; entry != &threads; entry = entry->Flink) {
 		struct native_thread *thread = CONTAINING_RECORD(entry, struct native_thread, link);
 
@@ -186,6 +187,8 @@ static void pass_baton(struct native_thread *me)
 			report_deadlock();
 		if (next->deadline > EPOCH + offset)
 			__atomic_store_n(&offset, next->deadline - EPOCH, __ATOMIC_RELAXED);
+		if (offset > LONGEST)
+			report_deadlock();
 	}
 	baton = next;
 	if (next == me)
