@@ -126,6 +126,7 @@ def test_status_and_explain(t):
     w.op("mkdir", DIR)
     w.op("put", DIR + r"\mine.txt", "mine")
     w.op("mkdir", DIR + r"\both")
+    w.op("mkdir", DIR + r"\here")
     w.attach(server, DIR, "--rule", "local *.tmp", "--rule", "remote /forced/")
     native = t.attach(server)
     members = set(native.status())
@@ -141,13 +142,48 @@ def test_status_and_explain(t):
     t.eq([line.split()[0] for line in told if line], ["local", "remote", "remote", "local", "remote", "local", "local"], "sides")
     t.contains(told[3], "rule 1: local *.tmp")
     t.contains(told[5], "both sides")
+    for name, side in ((r"here\new", "local"), (r"both\new", "remote"), (r"absent\new", "remote")):
+        t.eq(w.must(INLAY, "explain", DIR + "\\" + name).text.split()[0], side, f"explain of {name}")
+        if name.startswith("absent"):
+            continue
+        w.op("put", DIR + "\\" + name, "new")
+        t.eq("remote" if os.path.exists(f"{behind}/{name.replace(chr(92), '/')}") else "local", side, f"where {name} is made")
     row = json.loads(w.must(INLAY, "explain", "--json", DIR + r"\x.tmp").text)
     t.eq((row["path"], row["side"], row["merged"]), (DIR + r"\x.tmp", "local", False), "as JSON")
     refused(t, w, 1, "attached already", args=("attach", "-f", f"{server.address}/e", DIR))
     refused(t, w, 1, "within an attached directory", args=("attach", "-f", f"{server.address}/e", DIR + r"\both"))
     w.detach(DIR)
-    t.eq(listed(w), ["both", "mine.txt"], "after detach")
+    t.eq(listed(w), ["both", "here", "mine.txt"], "after detach")
     t.eq(w.op("cat", DIR + r"\mine.txt"), "mine", "the local file")
+
+
+@test(timeout=120)
+def test_detach_leaves(t):
+    """detach removes placeholders of all kinds, and only those: local files in remote directories stay, with these"""
+    behind, server, w = t.export(), t.server(), wine.Session(t)
+    for name in ("d/deep/er/f", "d/read-only", "d/umlaut ä €", "d/with:colon", "d/UPPER/x", "other/g"):
+        os.makedirs(os.path.dirname(f"{behind}/{name}"), exist_ok=True)
+        with open(f"{behind}/{name}", "w") as f:
+            f.write(name)
+    os.chmod(f"{behind}/d/read-only", 0o444)
+    w.op("mkdir", DIR)
+    before = w.op("stat", DIR)
+    w.attach(server, DIR, "--rule", "local *.tmp")
+    for folder in ("", r"\d", r"\d\deep", r"\d\deep\er", r"\d\UPPER", r"\other"):
+        t.true(listed(w, DIR + folder + r"\*"), f"a listing of {folder}")
+    w.op("put", DIR + r"\d\deep\mine.tmp", "mine")
+    w.op("put", DIR + r"\top.tmp", "top")
+    w.detach(DIR)
+    found = sorted(line for line in w.cmd(rf"dir /b /s {DIR}").text.splitlines() if line)
+    t.eq(found, [DIR + n for n in (r"\d", r"\d\deep", r"\d\deep\mine.tmp", r"\top.tmp")], "after detach")
+    t.eq(w.op("cat", DIR + r"\d\deep\mine.tmp"), "mine", "the local file")
+    t.eq(w.op("stat", DIR), before, "times and attributes of the directory")
+    w.op("put", DIR + r"\d\deep\another", "x")
+    t.true(not os.path.exists(f"{behind}/d/deep/another"), "the directory is local now")
+    w.attach(server, DIR)
+    t.contains(w.must(INLAY, "explain", DIR + r"\d\deep").text, "both sides")
+    t.eq(w.op("cat", DIR + r"\d\deep\er\f"), "d/deep/er/f", "attached again")
+    w.detach(DIR)
 
 
 @test(timeout=120)

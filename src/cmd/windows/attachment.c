@@ -438,16 +438,39 @@ static bool exists_locally(struct inlay_attachment *a, const char *win, bool *re
 	return true;
 }
 
-static void explain_unruled(struct inlay_attachment *a, const char *win, const char *server, struct inlay_explanation *e)
+/* A new name in a directory that only this side has is made there. */
+static bool lies_locally(struct inlay_attachment *a, const struct inlay_winpath *names)
 {
-	bool is_dir, remote_dir, local = exists_locally(a, win, &is_dir);
+	struct inlay_str win, server;
+	char *win_dir, *server_dir;
+	bool is_dir, remote_dir, only_here;
+
+	if (names->parts < 2)
+		return false;
+	win = inlay_winpath_win(names, names->parts - 2);
+	server = inlay_winpath_server(names, names->parts - 2);
+	win_dir = strndup(names->win, (size_t)(win.p + win.len - names->win));
+	server_dir = strndup(names->server, (size_t)(server.p + server.len - names->server));
+	only_here = win_dir && server_dir && exists_locally(a, win_dir, &is_dir) && is_dir &&
+	            remote_is_dir(a, server_dir, &remote_dir) == 0 && !remote_dir;
+	free(win_dir);
+	free(server_dir);
+	return only_here;
+}
+
+static void explain_unruled(struct inlay_attachment *a, const struct inlay_winpath *names, struct inlay_explanation *e)
+{
+	bool is_dir, remote_dir, local = exists_locally(a, names->win, &is_dir);
 
 	e->side = local ? INLAY_LOCAL : INLAY_REMOTE;
-	if (local && is_dir && remote_is_dir(a, server, &remote_dir) == 0 && remote_dir) {
+	if (local && is_dir && remote_is_dir(a, names->server, &remote_dir) == 0 && remote_dir) {
 		e->merged = true;
 		snprintf(e->why, sizeof(e->why), "no rule; a directory on both sides: listings show both, new names go to the server");
 	} else if (local) {
 		snprintf(e->why, sizeof(e->why), "no rule; exists in the local directory");
+	} else if (lies_locally(a, names)) {
+		e->side = INLAY_LOCAL;
+		snprintf(e->why, sizeof(e->why), "no rule; its directory exists on the local side only");
 	} else {
 		snprintf(e->why, sizeof(e->why), "no rule; not in the local directory");
 	}
@@ -489,7 +512,7 @@ int inlay_attachment_explain(struct inlay_attachment *a, const char *path, struc
 		e.side = rule->side;
 		snprintf(e.why, sizeof(e.why), "rule %u: %s", rule->number, rule->text);
 	} else {
-		explain_unruled(a, names->win, names->server, &e);
+		explain_unruled(a, names, &e);
 	}
 	free(names);
 	*ret = e;
