@@ -355,3 +355,16 @@ def test_client_on_console(t):
     said = shown("cp", f"{proxy.address}/e/big", there(t.path("copy")))
     t.true(re.search(r"copy  \[#+ *\] +\d+ %", said), f"a bar was shown: {said[-300:]!r}")
     t.true("%" not in said[said.rindex("\r"):], f"the bar is gone: {said[-200:]!r}")
+
+
+@test()
+def test_client_imports(t):
+    """inlay.exe needs no library but those of Windows, and is built to be placed anywhere, with no code in its data"""
+    program = os.path.join(os.environ["INLAY_WINE_PREFIX"], "drive_c", "inlay.exe")
+    dump = t.must("x86_64-w64-mingw32-objdump", "-p", program).stdout
+    libraries = {name.lower() for name in re.findall(r"DLL Name: (\S+)", dump)}
+    t.true(libraries and libraries <= {"advapi32.dll", "bcrypt.dll", "kernel32.dll", "msvcrt.dll", "ntdll.dll",
+                                        "user32.dll", "ws2_32.dll"}, f"{libraries}")
+    for flag in ("DYNAMIC_BASE", "HIGH_ENTROPY_VA", "NX_COMPAT"):
+        t.contains(dump, flag, "how it is built")
+    t.true(re.search(r"^Subsystem\s+0*3\b", dump, re.I | re.M), "a console program")
