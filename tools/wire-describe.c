@@ -102,7 +102,7 @@ static const struct bit_row {
 	{INLAY_O_EXEC, "EXEC", "opened to execute: needs x, not r"},
 }, feature_rows[] = {
 	{INLAY_FEATURE_LEASES, "LEASES", "reserved: leases and recall"},
-	{INLAY_FEATURE_RECLAIM, "RECLAIM", "reserved: reclaim of locks after a server restart"},
+	{INLAY_FEATURE_RECLAIM, "RECLAIM", "REOPEN, RECLAIM_DONE and LOCK's flag 2: open files and locks live on in a new session"},
 };
 
 static void begin(const char *comment, const char *table, const char *end)

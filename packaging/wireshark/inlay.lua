@@ -69,6 +69,7 @@ local messages = {
 			{"U64", "features", "feature bits the client knows"},
 			{"UUID", "client", "the client process, random"},
 			{"UUID", "session", "session to join or resume; zero for a new one"},
+			{"UUID", "previous", "with a new one: the session that was lost, to reclaim what it had; zero for none"},
 			{"U32", "lane", "which of the session's connections this is, from 0"},
 			{"U32", "slots", "slots wanted on this lane"},
 			{"U32", "max_data", "largest payload the client takes"},
@@ -176,7 +177,8 @@ local messages = {
 		reply = {
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[22] = {
@@ -194,7 +196,8 @@ local messages = {
 			{"NODE", "node", "the file"},
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[23] = {
@@ -211,7 +214,8 @@ local messages = {
 			{"NODE", "node", "the file"},
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[24] = {
@@ -357,7 +361,8 @@ local messages = {
 			{"CRED", "cred", "caller"}
 		},
 		reply = {
-			{"U64", "handle", "open directory"}
+			{"U64", "handle", "open directory"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[36] = {
@@ -492,7 +497,7 @@ local messages = {
 			{"U32", "kind", "0 POSIX, 1 flock"},
 			{"U32", "type", "0 read, 1 write, 2 unlock"},
 			{"U32", "pid", "for TESTLOCK"},
-			{"U32", "flags", "1 wait"}
+			{"U32", "flags", "1 wait, 2 reclaim"}
 		},
 		reply = {},
 	},
@@ -537,6 +542,23 @@ local messages = {
 			{"NODE", "node", "file"},
 			{"LEASE", "lease", "what is kept"}
 		},
+		reply = {},
+	},
+	[51] = {
+		name = "REOPEN", event = false, request_data = false, reply_data = false,
+		request = {
+			{"U64", "handle", "handle in the lost session; good in this one from now on"},
+			{"NODE", "node", "the file"},
+			{"CRED", "cred", "caller; directories only"},
+			{"U32", "flags", "INLAY_O_* of the first opening, less EXCL, TRUNC and KILL_PRIV"},
+			{"U32", "kind", "0 regular file, 1 directory"},
+			{"U64", "token", "from the first opening's reply"}
+		},
+		reply = {},
+	},
+	[52] = {
+		name = "RECLAIM_DONE", event = false, request_data = false, reply_data = false,
+		request = {},
 		reply = {},
 	},
 	[64] = {

@@ -142,16 +142,22 @@ static int secret_write(const char *path, const struct inlay_hash_key *key)
 	return r == -INLAY_EEXIST ? 0 : r;
 }
 
+int inlayd_state_dir(const char *state_dir, char *buf, size_t size)
+{
+	int n;
+
+	if (!state_dir)
+		return default_dir(buf, size);
+	n = snprintf(buf, size, "%s", state_dir);
+	return n > 0 && (size_t)n < size ? 0 : -INLAY_ENAMETOOLONG;
+}
+
 static int secret_kept(const char *state_dir, char *path, size_t size, struct inlay_hash_key *ret)
 {
-	char dir[4000];
+	char dir[INLAYD_STATE_DIR_MAX];
 	struct inlay_hash_key key;
-	int r = 0;
+	int r = inlayd_state_dir(state_dir, dir, sizeof(dir));
 
-	if (state_dir)
-		snprintf(dir, sizeof(dir), "%s", state_dir);
-	else
-		r = default_dir(dir, sizeof(dir));
 	if (r < 0)
 		return r;
 	snprintf(path, size, "%s/node-id.secret", dir);
@@ -175,7 +181,8 @@ int inlayd_secret(const char *state_dir, struct inlay_hash_key *ret)
 		return 0;
 	inlay_warning("%s: %s: clients will have to attach again after a restart of this server; "
 		"give a directory of your own with --state-dir", path, inlay_status_text(r));
-	return fill(ret, sizeof(*ret));
+	r = fill(ret, sizeof(*ret));
+	return r < 0 ? r : 1;
 }
 
 void inlayd_raise_limits(void)

@@ -58,6 +58,8 @@ static const struct row rows[INLAY_MESSAGE_TOP] = {
 	[INLAY_LOCK_CANCEL] = {exec_lock_cancel, 0},
 	[INLAY_FORGET] = {exec_forget, 0},
 	[INLAY_LEASE_RETURN] = {exec_lease_return, 0},
+	[INLAY_REOPEN] = {exec_reopen, 0},
+	[INLAY_RECLAIM_DONE] = {exec_reclaim_done, 0},
 };
 
 uint8_t *exec_payload(struct exec *x, uint32_t len)

@@ -43,6 +43,8 @@ void exec_payload_set(struct exec *x, uint8_t *p, uint32_t len);
 /* Around a handler, for those that a request doesn't run through in one call: what it works on; sets Out from its result. */
 struct exec exec_begin(struct inlay_request *rq);
 void exec_end(struct exec *x, int r);
+/* Flags of an opening: known ones, and none that the export forbids. */
+int exec_open_flags_ok(const struct exec *x, uint32_t flags);
 /* READ, cut in two. open: decodes and checks; 0: handle_put() must follow. reply: writes x->out. */
 int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret);
 void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);

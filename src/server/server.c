@@ -4,6 +4,7 @@
  */
 #include "server/server.h"
 
+#include "base/log.h"
 #include "server/internal.h"
 
 #include <stdlib.h>
@@ -39,6 +40,15 @@ static int loops_new(struct inlay_server *s, struct inlay_crew *crew)
 	return 0;
 }
 
+static void keep_state(struct inlay_server *s, const char *dir)
+{
+	int r = dir ? roster_open(dir, &s->secret, &s->roster) : 0;
+
+	if (r < 0)
+		inlay_warning("%s: %s: locks will be lost when this server restarts", dir,
+			r == -INLAY_EBUSY ? "another server uses this state directory" : inlay_status_text(r));
+}
+
 int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew *crew, struct inlay_server **ret)
 {
 	struct inlay_server *s = calloc(1, sizeof(*s));
@@ -52,6 +62,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->sessions_max = config->sessions_max ? config->sessions_max : INLAY_SESSIONS_MAX;
 	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
 	s->identify = config->identify;
+	s->grace_end_ns = clock_ns() + s->lease_ms * UINT64_C(1000000);
 	s->banner = strdup(config->banner ? config->banner : "inlayd");
 	inlay_list_init(&s->exports);
 	inlay_list_init(&s->sessions);
@@ -64,6 +75,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 		free(s);
 		return r;
 	}
+	keep_state(s, config->state_dir);
 	*ret = s;
 	return 0;
 }
@@ -74,11 +86,13 @@ void inlay_server_free(struct inlay_server *s)
 
 	if (!s)
 		return;
+	s->stopping = true;
 	for (unsigned i = 0; i < s->nloops; i++)
 		peers_free(&s->loops[i]);
 	sessions_end(s, NULL, NULL);
 	while ((it = inlay_list_pop(&s->exports)))
 		export_unref(inlay_container(it, struct inlay_export, link));
+	roster_close(s->roster);
 	inlay_map_done(&s->by_id);
 	pthread_mutex_destroy(&s->lock);
 	free(s->loops);

@@ -36,6 +36,7 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	l->index = index;
 	l->since_ns = l->lost_ns = l->heard_ns = l->spoke_ns = now_ns;
 	inlay_list_init(&l->waiting);
+	inlay_list_init(&l->reclaims);
 	l->slot = calloc(INLAY_SLOTS_MAX, sizeof(l->slot[0]));
 	l->free_slots = calloc(INLAY_SLOTS_MAX, sizeof(l->free_slots[0]));
 	if (!l->slot || !l->free_slots) {
@@ -76,8 +77,10 @@ static void fail_all(struct inlay_lane *l, int status)
 		if (!c)
 			continue;
 		slot_free(l, i);
-		finish(c, status);
+		finish(c, c->reclaims ? -INLAY_ECANCELED : status);
 	}
+	while ((it = inlay_list_pop(&l->reclaims)))
+		finish(inlay_container(it, struct inlay_call, link), -INLAY_ECANCELED);
 	while ((it = inlay_list_pop(&l->waiting)))
 		finish(inlay_container(it, struct inlay_call, link), status);
 }
@@ -86,6 +89,11 @@ void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_
 {
 	if (l->state == INLAY_LANE_OPEN)
 		l->lost_ns = now_ns;
+	/* Whoever counts none has seen all that the lanes' replies have done. */
+	if (lane_is_up(state) && !lane_is_up(l->state))
+		__atomic_add_fetch(&l->client->up, 1, __ATOMIC_RELAXED);
+	else if (!lane_is_up(state) && lane_is_up(l->state))
+		__atomic_sub_fetch(&l->client->up, 1, __ATOMIC_RELEASE);
 	l->state = state;
 	l->since_ns = now_ns;
 }
@@ -106,7 +114,7 @@ void lane_drop(struct inlay_lane *l, int status)
 
 void inlay_lane_end(struct inlay_lane *l)
 {
-	l->state = INLAY_LANE_DEAD;
+	lane_state(l, INLAY_LANE_DEAD, l->since_ns);
 	l->why_dead = -INLAY_ECANCELED;
 	fail_all(l, -INLAY_ECANCELED);
 }
@@ -162,13 +170,19 @@ static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns
 
 static bool may_send(const struct inlay_lane *l)
 {
-	return l->state == INLAY_LANE_OPEN && !l->dropped;
+	return lane_is_up(l->state) && !l->dropped;
+}
+
+/* What goes out next in this state. */
+static struct inlay_list *queue_of(struct inlay_lane *l)
+{
+	return l->state == INLAY_LANE_RECLAIM ? &l->reclaims : &l->waiting;
 }
 
 void lane_pump(struct inlay_lane *l, uint64_t now_ns)
 {
-	while (may_send(l) && !inlay_list_empty(&l->waiting)) {
-		struct inlay_call *c = inlay_container(l->waiting.next, struct inlay_call, link);
+	while (may_send(l) && !inlay_list_empty(queue_of(l))) {
+		struct inlay_call *c = inlay_container(queue_of(l)->next, struct inlay_call, link);
 
 		if (!may_take_slot(l, c))
 			return;
@@ -201,14 +215,22 @@ void lane_replay(struct inlay_lane *l, uint64_t now_ns)
 
 /*
  * What the end of a session means for a call that was sent in it: requests that only let go of something of that
- * session have what they wanted; those that change nothing are simply sent again (OPENDIR changes the dead session
- * only); for the others nobody can tell whether they happened, and doing them twice may destroy data.
+ * session have what they wanted; those that change nothing are simply sent again (opening and locking change the dead
+ * session only); for the others nobody can tell whether they happened, and doing them twice may destroy data.
  */
 enum fate { FATE_AGAIN, FATE_DONE, FATE_FAILED };
 
-static enum fate fate_of(uint16_t type)
+static bool opens_only(const struct inlay_call *c)
 {
-	switch (type) {
+	struct inlay_reader r = inlay_reader(c->head + INLAY_FRAME_HEADER, c->body_len);
+	struct inlay_open_req m;
+
+	return inlay_get_open_req(&r, &m) == 0 && !(m.flags & INLAY_O_TRUNC);
+}
+
+static enum fate fate_of(const struct inlay_call *c)
+{
+	switch (c->type) {
 	case INLAY_CLOSE:
 	case INLAY_FORGET:
 	case INLAY_LOCK_CANCEL:
@@ -216,9 +238,12 @@ static enum fate fate_of(uint16_t type)
 	case INLAY_BYE:
 		return FATE_DONE;
 	case INLAY_OPENDIR:
+	case INLAY_LOCK:
 		return FATE_AGAIN;
+	case INLAY_OPEN:
+		return opens_only(c) ? FATE_AGAIN : FATE_FAILED;
 	default:
-		return inlay_message_flags(type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
+		return inlay_message_flags(c->type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
 	}
 }
 
@@ -236,8 +261,10 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots)
 			continue;
 		c->slot = INLAY_NO_SLOT;
 		c->sent = false;
-		inlay_list_append(fate_of(c->type) == FATE_AGAIN ? &again : &over, &c->link);
+		inlay_list_append(!c->reclaims && fate_of(c) == FATE_AGAIN ? &again : &over, &c->link);
 	}
+	while ((it = inlay_list_pop(&l->reclaims)))
+		inlay_list_append(&over, it);
 	while (!inlay_list_empty(&again)) {
 		it = again.prev;
 		inlay_list_remove(it);
@@ -247,21 +274,38 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots)
 	while ((it = inlay_list_pop(&over))) {
 		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
 
-		finish(c, fate_of(c->type) == FATE_DONE ? 0 : -INLAY_EIO);
+		finish(c, c->reclaims ? -INLAY_ECANCELED : fate_of(c) == FATE_DONE ? 0 : -INLAY_EIO);
 	}
 }
 
-void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+static void take_call(struct inlay_call *c, bool reclaims, uint64_t now_ns)
 {
 	inlay_list_init(&c->link);
 	c->slot = INLAY_NO_SLOT;
 	c->sent = false;
+	c->reclaims = reclaims;
 	c->submit_ns = now_ns;
+}
+
+void inlay_lane_reclaim(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	take_call(c, true, now_ns);
+	if (l->state != INLAY_LANE_RECLAIM) {
+		finish(c, -INLAY_ECANCELED);
+		return;
+	}
+	inlay_list_append(&l->reclaims, &c->link);
+	lane_pump(l, now_ns);
+}
+
+void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	take_call(c, false, now_ns);
 	if (l->state == INLAY_LANE_DEAD) {
 		finish(c, l->why_dead);
 		return;
 	}
-	if (may_send(l) && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
+	if (l->state == INLAY_LANE_OPEN && may_send(l) && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
 		send_new(l, c, now_ns);
 	else
 		inlay_list_append(&l->waiting, &c->link);
@@ -291,7 +335,7 @@ bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force)
 {
 	if (!is_on_lane(l, c))
 		return false;
-	if (c->sent && (l->state == INLAY_LANE_OPEN || !force))
+	if (c->sent && (lane_is_up(l->state) || !force))
 		return false;
 	give_up(l, c, -INLAY_EINTR);
 	return true;
@@ -302,7 +346,7 @@ static uint64_t wait_end(const struct inlay_lane *l, const struct inlay_call *c)
 	uint64_t from = c->submit_ns > l->lost_ns ? c->submit_ns : l->lost_ns;
 	uint64_t end;
 
-	if (c == &l->ping || __builtin_add_overflow(from, l->client->timeout_ns, &end))
+	if (c == &l->ping || c->reclaims || __builtin_add_overflow(from, l->client->timeout_ns, &end))
 		return UINT64_MAX;
 	return end;
 }
@@ -374,7 +418,7 @@ static void ping(struct inlay_lane *l, uint64_t now_ns)
 	if (may_take_slot(l, &l->ping))
 		send_new(l, &l->ping, now_ns);
 	else
-		inlay_list_prepend(&l->waiting, &l->ping.link);
+		inlay_list_prepend(queue_of(l), &l->ping.link);
 }
 
 static uint64_t tick_open(struct inlay_lane *l, uint64_t now_ns)
@@ -398,11 +442,13 @@ uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns)
 {
 	uint64_t hello_due = l->since_ns + INLAY_HELLO_TIMEOUT_MS * MS;
 
-	if (l->dropped && l->state == INLAY_LANE_OPEN)
+	if (l->dropped && lane_is_up(l->state))
 		return now_ns + INLAY_HELLO_TIMEOUT_MS * MS;
 	switch (l->state) {
 	case INLAY_LANE_OPEN:
 		return tick_open(l, now_ns);
+	case INLAY_LANE_RECLAIM:
+		return min64(tick_open(l, now_ns), tick_down(l, now_ns));
 	case INLAY_LANE_DEAD:
 		return UINT64_MAX;
 	case INLAY_LANE_HELLO:
@@ -486,9 +532,9 @@ int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	l->heard_ns = now_ns;
 	if (l->state == INLAY_LANE_HELLO && f->kind == INLAY_FRAME_REPLY)
 		return lane_hello_reply(l, f, body, now_ns);
-	if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_REPLY)
+	if (lane_is_up(l->state) && f->kind == INLAY_FRAME_REPLY)
 		r = reply(l, f, body, data, hold);
-	else if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_EVENT)
+	else if (lane_is_up(l->state) && f->kind == INLAY_FRAME_EVENT)
 		r = event(l, f, body);
 	if (r < 0)
 		lane_drop(l, r);

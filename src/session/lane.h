@@ -23,6 +23,11 @@ void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t
 void lane_pump(struct inlay_lane *l, uint64_t now_ns);
 /* Sends again what is in the slots. */
 void lane_replay(struct inlay_lane *l, uint64_t now_ns);
+/* Whether requests go out at all: ordinary ones, or those of a reclaim. */
+static inline bool lane_is_up(enum inlay_lane_state state)
+{
+	return state == INLAY_LANE_OPEN || state == INLAY_LANE_RECLAIM;
+}
 /* Every slot free, nothing sent yet. */
 void lane_slots_reset(struct inlay_lane *l, uint32_t slots);
 /* Settles the calls of a session that is over; what goes out again stands first among the waiting. */

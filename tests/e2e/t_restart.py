@@ -1,50 +1,126 @@
-# What a killed and restarted server means to programs that had something open.
+# A killed and restarted server, as programs see it that had something open: a pause.
 # SPDX-License-Identifier: Apache-2.0
 import json
 import signal
 import subprocess
 import sys
+import time
 
 from harness import test
+
 
 # A program of its own: a process that is started while the server is away must have nothing to close there.
 HOLDER = """
 import errno, fcntl, json, os, sys
 os.chdir(sys.argv[1])
-held, locked = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("held", "locked"))
-os.write(held, b"content")
-os.fsync(held)
-fcntl.lockf(locked, fcntl.LOCK_EX)
+names = ("held", "locked", "renamed", "forbidden", "removed")
+held, locked, renamed, forbidden, removed = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in names)
+for fd in (held, renamed, forbidden, removed):
+    os.write(fd, b"content")
+log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+os.write(log, b"one ")
+os.rename("renamed", "elsewhere")
+os.chmod("forbidden", 0)
+os.unlink("removed")
+fcntl.lockf(locked, fcntl.LOCK_EX, 10, 5)
+fcntl.flock(held, fcntl.LOCK_SH)
+os.mkdir("directory")
+for i in range(3000):
+    os.close(os.open(f"directory/{i}", os.O_CREAT | os.O_WRONLY))
+listing = os.scandir("directory")
+seen = [next(listing).name for i in range(20)]
 print("ready", flush=True)
 sys.stdin.readline()
 def outcome(function, *arguments):
     try:
-        return function(*arguments)
+        result = function(*arguments)
+        return result.decode() if isinstance(result, bytes) else result
     except OSError as e:
         return errno.errorcode[e.errno]
 said = {
-    "read": outcome(os.pread, held, 10, 0), "write": outcome(os.pwrite, held, b"lost", 0), "sync": outcome(os.fsync, held),
-    "lock": outcome(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB), "size": os.fstat(held).st_size,
+    "read": outcome(os.pread, held, 10, 0), "write": outcome(os.write, held, b" and more"), "sync": outcome(os.fsync, held),
+    "renamed": outcome(os.pread, renamed, 10, 0), "forbidden": outcome(os.pread, forbidden, 10, 0),
+    "removed": outcome(os.pread, removed, 10, 0), "append": outcome(os.write, log, b"two"),
+    "size": os.fstat(held).st_size, "entries": len(set(seen + [e.name for e in listing])),
+    "unlock": outcome(fcntl.lockf, locked, fcntl.LOCK_UN),
 }
-with open("held", "r+b") as f, open("locked", "r+b") as g:
-    said["again"] = f.read().decode()
-    said["lock again"] = outcome(fcntl.lockf, g, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    f.write(b" and more")
 print(json.dumps(said), flush=True)
+sys.stdin.readline()
+"""
+
+# Says what becomes of an attempt to lock, and when it is over.
+THIEF = """
+import fcntl, json, os, sys, time
+os.chdir(sys.argv[1])
+locked, held = os.open("locked", os.O_RDWR), os.open("held", os.O_RDWR)
+print("ready", flush=True)
+sys.stdin.readline()
+def attempt(function, *arguments):
+    try:
+        function(*arguments)
+        return "got it"
+    except BlockingIOError:
+        return "refused"
+print(json.dumps([attempt(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 5),
+                  attempt(fcntl.flock, held, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                  attempt(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0)]), flush=True)
+sys.stdin.readline()
 """
 
 
-@test(root=True)
+def program(t, text, directory):
+    proc = t.start(sys.executable, "-c", text, directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    t.eq(proc.stdout.readline(), b"ready\n")
+    return proc
+
+
+def ask(proc):
+    proc.stdin.write(b"\n")
+    proc.stdin.flush()
+    return json.loads(proc.stdout.readline())
+
+
+@test(root=True, timeout=120)
 def test_restart_open_files(t):
-    """descriptors from before the restart are ESTALE, not taken for none at all; what is opened anew works, locks are free"""
+    """open files, listings, locks and positions live on, also of what was renamed or forbidden meanwhile; removed is ESTALE"""
     server = t.server()
-    d = t.attach(server).dir
-    holder = t.start(sys.executable, "-c", HOLDER, d, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    t.eq(holder.stdout.readline(), b"ready\n")
+    holder = program(t, HOLDER, t.attach(server).dir)
+    thief = program(t, THIEF, t.attach(server).dir)
     server.stop(signal.SIGKILL)
     server.start()
-    out, _ = holder.communicate(b"\n", timeout=30)
-    t.eq(json.loads(out), {"read": "ESTALE", "write": "ESTALE", "sync": "ESTALE", "lock": "ESTALE", "size": 7,
-                           "again": "content", "lock again": None})
+    t.eq(ask(thief), ["refused", "refused", "got it"], "locks of others")
+    t.eq(ask(holder), {"read": "content", "write": 9, "sync": None, "renamed": "content", "forbidden": "content",
+                       "removed": "ESTALE", "append": 3, "size": 16, "entries": 3000, "unlock": None})
     with open(f"{t.export()}/held", "rb") as f:
         t.eq(f.read(), b"content and more")
+    with open(f"{t.export()}/log", "rb") as f:
+        t.eq(f.read(), b"one two")
+    for proc in (holder, thief):
+        proc.communicate(b"\n", timeout=30)
+
+
+@test(root=True, timeout=240)
+def test_restart_grace(t):
+    """while who held a lock is slow to come back, nobody else gets one; what is put off can be interrupted"""
+    server = t.server()
+    slow = t.attach(server)
+    holder = program(t, HOLDER, slow.dir)
+    thief, killed = program(t, THIEF, t.attach(server).dir), program(t, THIEF, t.attach(server).dir)
+    pid = slow.pid()
+    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+    try:
+        server.stop(signal.SIGKILL)
+        server.start()
+        for proc in (thief, killed):
+            proc.stdin.write(b"\n")
+            proc.stdin.flush()
+        time.sleep(3)
+        t.eq(thief.poll(), None)
+        killed.kill()
+        killed.wait(10)
+    finally:
+        subprocess.run(["kill", "-CONT", str(pid)], check=True)
+    t.eq(json.loads(thief.stdout.readline()), ["refused", "refused", "got it"], "locks of others")
+    t.eq(ask(holder)["unlock"], None)
+    for proc in (holder, thief):
+        proc.communicate(b"\n", timeout=30)
