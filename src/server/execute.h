@@ -50,6 +50,14 @@ int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret
 void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);
 /* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
 int exec_large_body(struct exec *x, size_t len);
+/* ---- redo.c ---- */
+/* Whether this type of request stands in the record; then it is noted before it is executed. */
+bool redo_is_noted(const struct inlay_request *rq);
+void redo_note(struct inlay_request *rq);
+/* For a request of a lost session. True: all of Out is set; false: it is to be executed, and then mended. */
+bool redo_answer(struct inlay_request *rq);
+void redo_mend(struct inlay_request *rq);
+
 /* An offset and a length that a file can have. */
 static inline bool exec_range_ok(uint64_t off, uint64_t len)
 {

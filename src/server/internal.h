@@ -50,6 +50,7 @@ struct lane {
 	pthread_mutex_t lock;
 	/* under lock: */
 	struct inlay_slots *slots;
+	struct record_lane *record; /* NULL: none; fixed */
 	struct work **busy; /* per slot, the request under way */
 	struct peer *peer;  /* the connection, referenced; NULL for none */
 };
@@ -66,6 +67,7 @@ struct inlay_session {
 	struct inlay_cred *as;
 	struct inlay_table *handles;
 	uint64_t handle_salt; /* a handle of another session, or of an earlier server, means nothing here */
+	struct record *record; /* of its replies; NULL for none */
 	/* Handles of sessions before this one, by which the client still calls what it has opened again. */
 	struct inlay_map olds;
 	int reclaim;          /* atomic: enum session_reclaim */
@@ -110,7 +112,10 @@ struct inlay_server {
 	uint32_t next_loop, conns, under_way, locks; /* atomic */
 	bool draining;                               /* atomic */
 	struct roster *roster;                       /* NULL: no state is kept */
+	struct records *records;                     /* the same */
 	uint64_t grace_end_ns;
+	struct inlay_time (*file_clock)(void *arg);
+	void *file_clock_arg;
 	bool grace_over, roster_failed;              /* atomic */
 	bool stopping;                               /* being freed */
 	int (*identify)(int fd, struct inlay_cred *ret);
@@ -202,6 +207,13 @@ bool grace_claims(struct inlay_session *ss);
 /* The session's client has nothing more to reclaim. */
 void grace_done(struct inlay_session *ss);
 void grace_expire(struct inlay_server *s);
+/* Gives a session that can be reclaimed its record. Before its first request. */
+void session_record(struct inlay_session *ss);
+/* The session as a request's record names it. */
+static inline uint32_t session_tag(const struct inlay_session *ss)
+{
+	return (uint32_t)ss->id.bytes[0] | (uint32_t)ss->id.bytes[1] << 8 | (uint32_t)ss->id.bytes[2] << 16;
+}
 /* Before a session's first lock is granted: whoever reads the roster after a restart waits for it. */
 void holder_enroll(struct inlay_session *ss);
 void holder_strike(struct inlay_session *ss);

@@ -210,6 +210,16 @@ void grace_expire(struct inlay_server *s)
 		export_unref(ex);
 	}
 	roster_drop_untaken(s->roster);
+	if (s->records)
+		records_clean(s->records);
+}
+
+void session_record(struct inlay_session *ss)
+{
+	struct records *rs = ss->server->records;
+
+	if (rs)
+		ss->record = record_get(rs, &ss->client, export_number(ss->ex), ss->reclaim != RECLAIM_NONE);
 }
 
 /* ---- who holds locks ---- */

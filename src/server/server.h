@@ -12,6 +12,7 @@
 #include "net/chunk.h"
 #include "net/loop.h"
 #include "net/uring.h"
+#include "server/record.h"
 #include "store/store.h"
 #include "wire/frame.h"
 
@@ -42,6 +43,10 @@ struct inlay_server_config {
 	 * can't be used is warned of, and done without.
 	 */
 	const char *state_dir;
+	struct inlay_uuid host_boot;    /* differs at each start of the host */
+	/* The clock that files get their times from, as coarse as it is for them. NULL: this host's. */
+	struct inlay_time (*file_clock)(void *arg);
+	void *file_clock_arg;
 	/*
 	 * Whose a connection is: 1 with *ret for a user of this host, 0 for another host's, or a status. On exports with
 	 * identity_client only who isn't of this host, root, and the server's own user then speak for others; anyone else acts
@@ -89,6 +94,7 @@ struct inlay_request {
 	const uint8_t *body, *data; /* valid until the user is done with the reply */
 	uint32_t body_len, data_len;
 	bool nowait;                /* -INLAY_EAGAIN rather than wait for a disk (READ only) */
+	struct record_ref record;   /* lane NULL, redo false: it is not recorded */
 	/* Where READ's payload is wanted, when the user has room for it already; else the executor takes a chunk. */
 	uint8_t *data_room;
 	uint32_t data_room_len;

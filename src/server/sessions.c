@@ -53,6 +53,7 @@ static void session_free(struct inlay_session *ss)
 	for (unsigned i = 0; i < INLAY_LANES_MAX; i++)
 		lane_free(ss->lanes[i]);
 	pthread_mutex_destroy(&ss->lock);
+	record_put(ss->record, ss->server->stopping);
 	export_unref(ss->ex);
 	free(ss->as);
 	free(ss);
@@ -259,6 +260,7 @@ static struct lane *lane_new(struct inlay_session *ss, uint32_t index, uint32_t 
 	la->session = ss;
 	la->index = index;
 	la->slots = inlay_slots_new(slots);
+	la->record = ss->record ? record_lane(ss->record, index) : NULL;
 	la->busy = calloc(slots, sizeof(la->busy[0]));
 	if (la->slots && la->busy)
 		return la;
@@ -347,6 +349,7 @@ void inlay_local_session_reclaim(struct inlay_session *ss, const struct inlay_uu
 {
 	ss->client = *client;
 	ss->reclaim = had_session ? RECLAIM_OPEN : RECLAIM_NONE;
+	session_record(ss);
 }
 
 void inlay_local_session_free(struct inlay_session *ss)

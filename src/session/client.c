@@ -37,6 +37,7 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	l->since_ns = l->lost_ns = l->heard_ns = l->spoke_ns = now_ns;
 	inlay_list_init(&l->waiting);
 	inlay_list_init(&l->reclaims);
+	inlay_list_init(&l->redo);
 	l->slot = calloc(INLAY_SLOTS_MAX, sizeof(l->slot[0]));
 	l->free_slots = calloc(INLAY_SLOTS_MAX, sizeof(l->free_slots[0]));
 	if (!l->slot || !l->free_slots) {
@@ -49,9 +50,17 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	return 0;
 }
 
+/* The slot stays taken. */
+static void slot_leave(struct inlay_lane *l, uint32_t slot)
+{
+	if (l->slot[slot].call && l->slot[slot].call->redo)
+		l->redoing--;
+	l->slot[slot].call = NULL;
+}
+
 static void slot_free(struct inlay_lane *l, uint32_t slot)
 {
-	l->slot[slot].call = NULL;
+	slot_leave(l, slot);
 	l->slot[slot].abandoned = false;
 	l->outstanding--;
 	l->free_slots[l->slots - l->outstanding - 1] = slot;
@@ -60,7 +69,7 @@ static void slot_free(struct inlay_lane *l, uint32_t slot)
 void lane_slots_reset(struct inlay_lane *l, uint32_t slots)
 {
 	l->slots = slots;
-	l->outstanding = 0;
+	l->outstanding = l->redoing = 0;
 	for (uint32_t i = 0; i < slots; i++) {
 		l->slot[i] = (struct inlay_lane_slot){0};
 		l->free_slots[i] = slots - 1 - i;
@@ -81,6 +90,8 @@ static void fail_all(struct inlay_lane *l, int status)
 	}
 	while ((it = inlay_list_pop(&l->reclaims)))
 		finish(inlay_container(it, struct inlay_call, link), -INLAY_ECANCELED);
+	while ((it = inlay_list_pop(&l->redo)))
+		finish(inlay_container(it, struct inlay_call, link), status);
 	while ((it = inlay_list_pop(&l->waiting)))
 		finish(inlay_container(it, struct inlay_call, link), status);
 }
@@ -137,8 +148,10 @@ void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t
 		.size = INLAY_FRAME_HEADER + c->body_len + c->data_len,
 		.type = c->type,
 		.kind = INLAY_FRAME_REQUEST,
-		.flags = flags,
+		.flags = c->redo ? flags | INLAY_FRAME_REDO : flags,
 		.slot = c->slot,
+		.status = c->redo ? c->prior_seq : 0,
+		.lane = c->redo ? c->prior_where : 0,
 		.seq = seq,
 		.body = c->body_len,
 	});
@@ -163,6 +176,7 @@ static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns
 	uint32_t slot = l->free_slots[l->slots - l->outstanding - 1];
 
 	l->outstanding++;
+	l->redoing += c->redo;
 	l->slot[slot].call = c;
 	c->slot = slot;
 	lane_send(l, c, ++l->slot[slot].seq, 0, now_ns);
@@ -176,7 +190,9 @@ static bool may_send(const struct inlay_lane *l)
 /* What goes out next in this state. */
 static struct inlay_list *queue_of(struct inlay_lane *l)
 {
-	return l->state == INLAY_LANE_RECLAIM ? &l->reclaims : &l->waiting;
+	if (l->state == INLAY_LANE_RECLAIM)
+		return &l->reclaims;
+	return l->redoing || !inlay_list_empty(&l->redo) ? &l->redo : &l->waiting;
 }
 
 void lane_pump(struct inlay_lane *l, uint64_t now_ns)
@@ -238,6 +254,7 @@ static enum fate fate_of(const struct inlay_call *c)
 	case INLAY_BYE:
 		return FATE_DONE;
 	case INLAY_OPENDIR:
+	case INLAY_TMPFILE: /* what it had made went with the handle */
 	case INLAY_LOCK:
 		return FATE_AGAIN;
 	case INLAY_OPEN:
@@ -247,7 +264,20 @@ static enum fate fate_of(const struct inlay_call *c)
 	}
 }
 
-void lane_session_lost(struct inlay_lane *l, uint32_t slots)
+/* What the call was in the session that is lost: the first, should there be more of them. */
+static void set_prior(const struct inlay_lane *l, struct inlay_call *c, uint32_t slot)
+{
+	const uint8_t *id = l->session.bytes;
+
+	c->sent = true;
+	if (c->redo)
+		return;
+	c->redo = true;
+	c->prior_seq = (uint32_t)l->slot[slot].seq;
+	c->prior_where = slot | (uint32_t)id[0] << 8 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 24;
+}
+
+void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo)
 {
 	struct inlay_list again, over;
 	struct inlay_list *it;
@@ -261,8 +291,15 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots)
 			continue;
 		c->slot = INLAY_NO_SLOT;
 		c->sent = false;
+		if (redo && !c->reclaims && fate_of(c) == FATE_FAILED) {
+			set_prior(l, c, i);
+			inlay_list_append(&l->redo, &c->link);
+			continue;
+		}
 		inlay_list_append(!c->reclaims && fate_of(c) == FATE_AGAIN ? &again : &over, &c->link);
 	}
+	while (!redo && (it = inlay_list_pop(&l->redo)))
+		inlay_list_append(&over, it);
 	while ((it = inlay_list_pop(&l->reclaims)))
 		inlay_list_append(&over, it);
 	while (!inlay_list_empty(&again)) {
@@ -284,6 +321,7 @@ static void take_call(struct inlay_call *c, bool reclaims, uint64_t now_ns)
 	c->slot = INLAY_NO_SLOT;
 	c->sent = false;
 	c->reclaims = reclaims;
+	c->redo = false;
 	c->submit_ns = now_ns;
 }
 
@@ -305,7 +343,7 @@ void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_
 		finish(c, l->why_dead);
 		return;
 	}
-	if (l->state == INLAY_LANE_OPEN && may_send(l) && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
+	if (may_send(l) && queue_of(l) == &l->waiting && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
 		send_new(l, c, now_ns);
 	else
 		inlay_list_append(&l->waiting, &c->link);
@@ -318,7 +356,7 @@ static void give_up(struct inlay_lane *l, struct inlay_call *c, int status)
 	if (c->slot == INLAY_NO_SLOT) {
 		inlay_list_remove(&c->link);
 	} else {
-		l->slot[c->slot].call = NULL;
+		slot_leave(l, c->slot);
 		l->slot[c->slot].abandoned = true; /* still taken, until the server was heard about it */
 	}
 	finish(c, status);
@@ -351,6 +389,28 @@ static uint64_t wait_end(const struct inlay_lane *l, const struct inlay_call *c)
 	return end;
 }
 
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t gather_due_in(struct inlay_lane *l, struct inlay_list *queue, struct inlay_list *due, uint64_t now_ns)
+{
+	uint64_t next = UINT64_MAX;
+
+	inlay_list_each_safe(it, tmp, queue) {
+		uint64_t end = wait_end(l, inlay_container(it, struct inlay_call, link));
+
+		if (end <= now_ns) {
+			inlay_list_remove(it);
+			inlay_list_append(due, it);
+		} else if (end < next) {
+			next = end;
+		}
+	}
+	return next;
+}
+
 /* Moves what is due to `due` and returns when the next one is. */
 static uint64_t gather_due(struct inlay_lane *l, struct inlay_list *due, uint64_t now_ns)
 {
@@ -361,25 +421,15 @@ static uint64_t gather_due(struct inlay_lane *l, struct inlay_list *due, uint64_
 		uint64_t end = c ? wait_end(l, c) : UINT64_MAX;
 
 		if (end <= now_ns) {
-			l->slot[i].call = NULL;
+			slot_leave(l, i);
 			l->slot[i].abandoned = true;
 			inlay_list_append(due, &c->link);
 		} else if (end < next) {
 			next = end;
 		}
 	}
-	inlay_list_each_safe(it, tmp, &l->waiting) {
-		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
-		uint64_t end = wait_end(l, c);
-
-		if (end <= now_ns) {
-			inlay_list_remove(it);
-			inlay_list_append(due, it);
-		} else if (end < next) {
-			next = end;
-		}
-	}
-	return next;
+	next = min64(next, gather_due_in(l, &l->redo, due, now_ns));
+	return min64(next, gather_due_in(l, &l->waiting, due, now_ns));
 }
 
 static uint64_t tick_down(struct inlay_lane *l, uint64_t now_ns)
@@ -397,11 +447,6 @@ static uint64_t tick_down(struct inlay_lane *l, uint64_t now_ns)
 }
 
 /* ---- time ---- */
-
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 static uint64_t max64(uint64_t a, uint64_t b)
 {

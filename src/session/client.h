@@ -57,6 +57,8 @@ struct inlay_call {
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */
 	bool reclaims;       /* by inlay_lane_reclaim() */
+	bool redo;           /* sent in a session that is lost, as this: */
+	uint32_t prior_where, prior_seq; /* as the frame's header has them */
 	uint64_t submit_ns;
 };
 
@@ -70,7 +72,8 @@ struct inlay_lane_ops {
 	void (*drop)(struct inlay_lane *l, int status);
 	/*
 	 * The lane became OPEN, or DEAD with why; resumed: earlier slots and handles live on. Not resumed though the lane
-	 * was OPEN before: sent calls that change something have ended with -INLAY_EIO, handles are those that were reclaimed.
+	 * was OPEN before: sent calls that change something are asked for again by what they were in the old session (by a server
+	 * that can't do that, they have ended with -INLAY_EIO), handles are those that were reclaimed.
 	 */
 	void (*opened)(struct inlay_lane *l, bool resumed);
 	void (*dead)(struct inlay_lane *l, int status);
@@ -127,6 +130,8 @@ struct inlay_lane {
 	uint32_t slots, outstanding; /* granted; in use. The last free one is kept for PING */
 	struct inlay_list waiting;   /* calls without a slot */
 	struct inlay_list reclaims;  /* the same, of inlay_lane_reclaim() */
+	struct inlay_list redo;      /* the same, of lost sessions: they go first, and nothing else before they are answered */
+	uint32_t redoing;            /* of them, in a slot */
 	struct inlay_lane_slot *slot; /* slots entries: call and seq */
 	uint32_t *free_slots;        /* stack of free slot numbers */
 	uint64_t hello_seq;

@@ -201,10 +201,10 @@ int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	}
 	if (l->index == 0)
 		take(l->client, &m); /* the other lanes only read it */
-	l->session = m.session;
 	l->lease_ms = m.lease_ms;
 	if (!resumed)
-		lane_session_lost(l, m.slots);
+		lane_session_lost(l, m.slots, m.features & INLAY_FEATURE_RECLAIM);
+	l->session = m.session;
 	if (again)
 		l->client->reclaiming = true;
 	if (l->index == 0 && l->client->reclaiming)

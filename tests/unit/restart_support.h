@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "redirect/redirect.h"
-#include "server/internal.h"
+#include "server/execute.h"
 #include "session/slots.h"
 #include "store/memory/memory.h"
 
@@ -38,7 +38,7 @@ struct wire {
 	struct inlay_lane lane;
 	bool connected, dropped;
 	struct inlay_list up, down; /* parcels to the server, and to the client */
-	struct inlay_slots *slots;  /* the server's */
+	struct lane *at;            /* the server's, NULL: it has none yet */
 };
 
 struct client {
@@ -61,14 +61,25 @@ struct world {
 	struct client client[CLIENTS];
 	char state[64];
 	uint32_t lease_ms;
-	uint64_t now, seed;
-	unsigned starts;
+	uint64_t now, seed, ticks;
+	unsigned starts, hosts;
+	/* How the server dies at the next request: before it has done it, after that, after it has recorded its answer. */
+	enum death { ALIVE, NOTED_ONLY, DONE_ONLY, RECORDED } death;
 };
 
 static inline uint32_t chance(struct world *w, uint32_t n)
 {
 	w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (uint32_t)(w->seed >> 33) % n;
+}
+
+/* No two files are of the same time. */
+static inline struct inlay_time file_clock(void *arg)
+{
+	struct world *w = arg;
+
+	w->ticks++;
+	return (struct inlay_time){.sec = 1000000000 + (int64_t)(w->ticks / 1000), .nsec = (uint32_t)(w->ticks % 1000)};
 }
 
 /* ---- the server ---- */
@@ -81,11 +92,12 @@ static inline void keep_open(struct inlay_store *s)
 static inline void server_start(struct world *w)
 {
 	struct inlay_server_config config = {.secret = {{11, 22}}, .banner = "test", .lease_ms = w->lease_ms,
-	                                     .state_dir = w->state};
+	                                     .state_dir = w->state, .file_clock = file_clock, .file_clock_arg = w};
 	struct inlay_export_config export = {.name = "data", .store = w->store, .identity_client = true, .rules = ""};
 
 	assert_null(w->server);
 	config.boot.bytes[0] = (uint8_t)++w->starts;
+	config.host_boot.bytes[0] = (uint8_t)w->hosts;
 	assert_int_equal(inlay_server_new(&config, NULL, &w->server), 0);
 	assert_int_equal(inlay_server_export_add(w->server, &export), 0);
 }
@@ -112,10 +124,8 @@ static inline void wire_cut(struct wire *x)
 
 static inline void session_drop(struct client *c)
 {
-	for (unsigned i = 0; i < LANES; i++) {
-		inlay_slots_free(c->wire[i].slots);
-		c->wire[i].slots = NULL;
-	}
+	for (unsigned i = 0; i < LANES; i++)
+		c->wire[i].at = NULL;
 	if (c->ss)
 		session_unref(c->ss);
 	c->ss = NULL;
@@ -128,6 +138,7 @@ static inline void server_kill(struct world *w)
 		session_drop(&w->client[i]);
 	inlay_server_free(w->server);
 	w->server = NULL;
+	w->death = ALIVE;
 	for (unsigned i = 0; i < CLIENTS * LANES; i++)
 		wire_cut(&w->client[i / LANES].wire[i % LANES]);
 }
@@ -169,9 +180,12 @@ static inline int server_greet(struct wire *x, const struct parcel *p, struct in
 	} else if (!c->ss || memcmp(&c->ss->id, &m.session, sizeof m.session)) {
 		return -INLAY_ENOSESSION;
 	}
-	rep->resumed = x->slots != NULL;
-	if (!x->slots)
-		x->slots = inlay_slots_new(SLOTS);
+	rep->resumed = x->at != NULL;
+	if (!x->at) {
+		bool resumed;
+
+		assert_int_equal(session_lane(c->ss, x->lane.index, SLOTS, &x->at, &resumed), 0);
+	}
 	rep->version = INLAY_PROTOCOL_VERSION;
 	rep->slots = SLOTS;
 	rep->features = m.features & INLAY_FEATURES_KNOWN;
@@ -205,13 +219,19 @@ static inline void server_request(struct wire *x, const struct parcel *p)
 {
 	struct inlay_request rq = {.session = x->client->ss, .type = p->f.type, .body = p->bytes, .body_len = p->f.body,
 	                           .data = p->bytes + p->f.body, .data_len = inlay_frame_data_len(&p->f)};
+	bool redo = p->f.flags & INLAY_FRAME_REDO;
+	enum death death = x->client->world->death;
 	uint8_t kept[INLAY_REPLY_CACHE_MAX];
 	const uint8_t *again = NULL;
 	size_t len = 0;
 	struct inlay_frame f = {.type = p->f.type, .kind = INLAY_FRAME_REPLY, .slot = p->f.slot, .seq = p->f.seq};
 	bool keep = inlay_message_flags(p->f.type) & INLAY_MSG_MUTATES;
 
-	switch (inlay_slots_begin(x->slots, p->f.slot, p->f.seq, &again, &len)) {
+	if (x->at->record)
+		rq.record = redo ? (struct record_ref){x->at->record, p->f.lane & 0xff, p->f.lane >> 8, p->f.status, true} :
+			(struct record_ref){x->at->record, p->f.slot, session_tag(x->client->ss), p->f.seq, false};
+	rq.record.redo = redo;
+	switch (inlay_slots_begin(x->at->slots, p->f.slot, p->f.seq, &again, &len)) {
 	case INLAY_SLOT_REPLAY:
 		assert_int_equal(inlay_frame_parse(again, len, 1u << INLAY_FRAME_REPLY, &f), 1);
 		send_down(x, f, again + INLAY_FRAME_HEADER, NULL);
@@ -221,17 +241,23 @@ static inline void server_request(struct wire *x, const struct parcel *p)
 	default:
 		fail_msg("a slot was used wrongly");
 	}
+	if (death == NOTED_ONLY && redo_is_noted(&rq) && !redo && rq.record.lane) {
+		redo_note(&rq);
+		return;
+	}
 	if (inlay_message_flags(p->f.type) & INLAY_MSG_SESSION)
 		rq.reply_body = rq.reply;
 	else
 		inlay_request_execute(&rq);
+	if (death == DONE_ONLY && redo_is_noted(&rq))
+		record_unend(&rq.record);
 	f.status = (uint32_t)-rq.status;
 	f.body = rq.reply_len;
 	f.size = INLAY_FRAME_HEADER + f.body + rq.reply_data_len;
 	inlay_frame_put(kept, &f);
 	if (keep)
 		memcpy(kept + INLAY_FRAME_HEADER, rq.reply_body, f.body);
-	inlay_slots_end(x->slots, p->f.slot, keep ? kept : NULL, keep ? f.size : 0);
+	inlay_slots_end(x->at->slots, p->f.slot, keep ? kept : NULL, keep ? f.size : 0);
 	send_down(x, f, rq.reply_body, rq.reply_data);
 	inlay_request_done(&rq);
 }
@@ -370,6 +396,8 @@ static inline bool step_serve(struct wire *x)
 		server_hello(x, p);
 	else
 		server_request(x, p);
+	if (x->client->world->death)
+		server_kill(x->client->world);
 	free(p);
 	return true;
 }
@@ -471,6 +499,7 @@ static inline void world_init(struct world *w, uint64_t seed, uint32_t lease_ms)
 	w->close = w->ops.close;
 	w->ops.close = keep_open;
 	w->store->ops = &w->ops;
+	inlay_memory_set_clock(w->store, file_clock, w);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		for (unsigned j = 0; j < LANES; j++) {
 			inlay_list_init(&w->client[i].wire[j].up);
@@ -493,13 +522,13 @@ static inline void state_remove(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *e;
-	char name[400];
+	char name[4600];
 
 	assert_non_null(d);
 	while ((e = readdir(d))) {
 		snprintf(name, sizeof name, "%s/%s", path, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(name);
+		if (e->d_name[0] != '.' && unlink(name) < 0)
+			state_remove(name);
 	}
 	closedir(d);
 	rmdir(path);
