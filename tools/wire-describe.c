@@ -26,12 +26,12 @@ static const struct header_row header_rows[] = {
 	{"size", "bytes of the whole frame, this header included", {.size = UINT32_MAX}},
 	{"type", "number of the message", {.type = UINT16_MAX}},
 	{"kind", "1 request, 2 reply, 3 event", {.kind = UINT8_MAX}},
-	{"flags", "1 replay: a request sent before, on a connection now lost; other bits zero", {.flags = UINT8_MAX}},
+	{"flags", "1 replay: a request sent before, on a connection now lost; 2 redo: in a session now lost; other bits zero", {.flags = UINT8_MAX}},
 	{"slot", "slot of the request, 0xffffffff for none", {.slot = UINT32_MAX}},
-	{"status", "replies: 0 or a status; zero in requests and events", {.status = UINT32_MAX}},
+	{"status", "replies: 0 or a status; redo: low half of the sequence in the lost session; else zero", {.status = UINT32_MAX}},
 	{"sequence", "sequence number of the request in its slot", {.seq = UINT64_MAX}},
 	{"body", "bytes of the body, a multiple of 8; what is left of size is the payload", {.body = UINT32_MAX}},
-	{"lane", "zero, reserved", {.lane = UINT32_MAX}},
+	{"lane", "redo: slot in the lost session, and from bit 8 on the first 3 bytes of its id; else zero", {.lane = UINT32_MAX}},
 };
 
 struct type_row {
@@ -102,7 +102,7 @@ static const struct bit_row {
 	{INLAY_O_EXEC, "EXEC", "opened to execute: needs x, not r"},
 }, feature_rows[] = {
 	{INLAY_FEATURE_LEASES, "LEASES", "reserved: leases and recall"},
-	{INLAY_FEATURE_RECLAIM, "RECLAIM", "reserved: reclaim of locks after a server restart"},
+	{INLAY_FEATURE_RECLAIM, "RECLAIM", "REOPEN, RECLAIM_DONE and LOCK's flag 2: open files and locks live on in a new session"},
 };
 
 static void begin(const char *comment, const char *table, const char *end)

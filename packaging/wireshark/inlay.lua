@@ -69,6 +69,7 @@ local messages = {
 			{"U64", "features", "feature bits the client knows"},
 			{"UUID", "client", "the client process, random"},
 			{"UUID", "session", "session to join or resume; zero for a new one"},
+			{"UUID", "previous", "with a new one: the session that was lost, to reclaim what it had; zero for none"},
 			{"U32", "lane", "which of the session's connections this is, from 0"},
 			{"U32", "slots", "slots wanted on this lane"},
 			{"U32", "max_data", "largest payload the client takes"},
@@ -176,7 +177,8 @@ local messages = {
 		reply = {
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[22] = {
@@ -194,7 +196,8 @@ local messages = {
 			{"NODE", "node", "the file"},
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[23] = {
@@ -211,7 +214,8 @@ local messages = {
 			{"NODE", "node", "the file"},
 			{"U64", "handle", "open file"},
 			{"ATTR", "attr", "attributes"},
-			{"LEASE", "lease", "lease on the node"}
+			{"LEASE", "lease", "lease on the node"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[24] = {
@@ -357,7 +361,8 @@ local messages = {
 			{"CRED", "cred", "caller"}
 		},
 		reply = {
-			{"U64", "handle", "open directory"}
+			{"U64", "handle", "open directory"},
+			{"U64", "token", "for REOPEN"}
 		},
 	},
 	[36] = {
@@ -492,7 +497,7 @@ local messages = {
 			{"U32", "kind", "0 POSIX, 1 flock"},
 			{"U32", "type", "0 read, 1 write, 2 unlock"},
 			{"U32", "pid", "for TESTLOCK"},
-			{"U32", "flags", "1 wait"}
+			{"U32", "flags", "1 wait, 2 reclaim"}
 		},
 		reply = {},
 	},
@@ -539,6 +544,23 @@ local messages = {
 		},
 		reply = {},
 	},
+	[51] = {
+		name = "REOPEN", event = false, request_data = false, reply_data = false,
+		request = {
+			{"U64", "handle", "handle in the lost session; good in this one from now on"},
+			{"NODE", "node", "the file"},
+			{"CRED", "cred", "caller; directories only"},
+			{"U32", "flags", "INLAY_O_* of the first opening, less EXCL, TRUNC and KILL_PRIV"},
+			{"U32", "kind", "0 regular file, 1 directory"},
+			{"U64", "token", "from the first opening's reply"}
+		},
+		reply = {},
+	},
+	[52] = {
+		name = "RECLAIM_DONE", event = false, request_data = false, reply_data = false,
+		request = {},
+		reply = {},
+	},
 	[64] = {
 		name = "EVENT_LOCK", event = true, request_data = false, reply_data = false,
 		request = {
@@ -573,11 +595,13 @@ local f = {
 	kind = ProtoField.uint8("inlay.kind", "Kind", base.DEC, kinds),
 	flags = ProtoField.uint8("inlay.flags", "Flags", base.HEX),
 	replay = ProtoField.bool("inlay.flags.replay", "Replay", 8, nil, 1),
+	redo = ProtoField.bool("inlay.flags.redo", "Redo", 8, nil, 2),
+	prior = ProtoField.uint32("inlay.prior", "Sequence in the lost session"),
 	slot = ProtoField.uint32("inlay.slot", "Slot"),
 	status = ProtoField.uint32("inlay.status", "Status", base.DEC, statuses),
 	seq = ProtoField.uint64("inlay.seq", "Sequence"),
 	body_len = ProtoField.uint32("inlay.body_len", "Body bytes"),
-	lane = ProtoField.uint32("inlay.lane", "Lane (reserved)"),
+	lane = ProtoField.uint32("inlay.lane", "Lost session's slot and tag"),
 	payload = ProtoField.bytes("inlay.payload", "Payload"),
 	time_sec = ProtoField.int64("inlay.time.sec", "Seconds"),
 	time_nsec = ProtoField.uint32("inlay.time.nsec", "Nanoseconds"),
@@ -817,11 +841,13 @@ local function header_fault(tvb)
 		return "kind doesn't fit the message"
 	elseif body % 8 ~= 0 or body > BODY_MAX or body > size - FRAME_HEADER then
 		return "body out of range"
-	elseif tvb(7, 1):uint() > (kind == 1 and 1 or 0) or tvb(28, 4):le_uint() ~= 0 then
+	end
+	local redo = kind == 1 and tvb(7, 1):uint() >= 2
+	if tvb(7, 1):uint() > (kind == 1 and 3 or 0) or (not redo and tvb(28, 4):le_uint() ~= 0) then
 		return "reserved bits are set"
-	elseif kind ~= 2 and tvb(12, 4):le_uint() ~= 0 then
+	elseif kind ~= 2 and not redo and tvb(12, 4):le_uint() ~= 0 then
 		return "status in what is no reply"
-	elseif tvb(12, 4):le_uint() ~= 0 and size ~= FRAME_HEADER then
+	elseif kind == 2 and tvb(12, 4):le_uint() ~= 0 and size ~= FRAME_HEADER then
 		return "content in a reply that failed"
 	end
 	local data = size - FRAME_HEADER - body
@@ -834,9 +860,13 @@ local function add_header(tvb, tree)
 	tree:add_le(f.size, tvb(0, 4))
 	tree:add_le(f.type, tvb(4, 2))
 	tree:add_le(f.kind, tvb(6, 1))
-	tree:add_le(f.flags, tvb(7, 1)):add(f.replay, tvb(7, 1))
+	tree:add_le(f.flags, tvb(7, 1)):add(f.replay, tvb(7, 1)):add(f.redo, tvb(7, 1))
 	tree:add_le(f.slot, tvb(8, 4))
-	tree:add_le(f.status, tvb(12, 4))
+	if tvb(6, 1):uint() == 1 and tvb(7, 1):uint() >= 2 then
+		tree:add_le(f.prior, tvb(12, 4))
+	else
+		tree:add_le(f.status, tvb(12, 4))
+	end
 	tree:add_le(f.seq, tvb(16, 8))
 	tree:add_le(f.body_len, tvb(24, 4))
 	tree:add_le(f.lane, tvb(28, 4))
@@ -851,7 +881,7 @@ local function dissect_good(tvb, tree, info)
 	if slot ~= 0xffffffff then
 		info[#info + 1] = "slot=" .. slot
 	end
-	if status ~= 0 then
+	if status ~= 0 and kind == 2 then
 		info[#info + 1] = (statuses[status] or "status " .. status):gsub(" .*", "")
 		tree:add_proto_expert_info(failed, message.name .. ": " .. (statuses[status] or "status " .. status))
 		return

@@ -27,6 +27,7 @@
 #define INLAY_SESSIONS_MAX 65536u          /* of one server */
 #define INLAY_HANDLES_MAX (1u << 20)       /* open files of one session */
 #define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session */
+#define INLAY_RECORDS_MAX 4096u            /* clients whose replies are recorded over a restart, 80 KiB a lane */
 #define INLAY_CONNS_MAX 65536u             /* connections of one server */
 #define INLAY_HELLO_TIMEOUT_MS 10000u      /* a new connection must say HELLO within */
 #define INLAY_LEASE_MS 45000u              /* a session not heard from for so long is over */

@@ -327,10 +327,15 @@ static int make(struct daemon *d)
 {
 	struct inlay_crew_config crew = {.loops = loops_wanted(&d->config), .spares_max = SPARES_MAX, .spin_us = SPIN_US};
 	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity};
+	char state_dir[INLAYD_STATE_DIR_MAX];
 	int r = inlayd_boot(&config.boot);
 
 	if (r >= 0)
+		r = inlayd_host_boot(&config.host_boot);
+	if (r >= 0)
 		r = inlayd_secret(d->config.state_dir, &config.secret);
+	if (r == 0 && inlayd_state_dir(d->config.state_dir, state_dir, sizeof(state_dir)) == 0)
+		config.state_dir = state_dir; /* without a lasting secret nothing in it would be known again */
 	if (r >= 0)
 		r = block_signals(d);
 	if (r >= 0)

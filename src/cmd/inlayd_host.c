@@ -80,6 +80,24 @@ int inlayd_boot(struct inlay_uuid *ret)
 	return fill(ret, sizeof(*ret));
 }
 
+int inlayd_host_boot(struct inlay_uuid *ret)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[64];
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+	uint64_t half;
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return fill(ret, sizeof(*ret));
+	for (unsigned i = 0; i < 2; i++) {
+		half = inlay_siphash(&(struct inlay_hash_key){{0, i}}, text, (size_t)n);
+		memcpy(ret->bytes + 8 * i, &half, sizeof(half));
+	}
+	return 0;
+}
+
 static int default_dir(char *buf, size_t size)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -142,16 +160,22 @@ static int secret_write(const char *path, const struct inlay_hash_key *key)
 	return r == -INLAY_EEXIST ? 0 : r;
 }
 
+int inlayd_state_dir(const char *state_dir, char *buf, size_t size)
+{
+	int n;
+
+	if (!state_dir)
+		return default_dir(buf, size);
+	n = snprintf(buf, size, "%s", state_dir);
+	return n > 0 && (size_t)n < size ? 0 : -INLAY_ENAMETOOLONG;
+}
+
 static int secret_kept(const char *state_dir, char *path, size_t size, struct inlay_hash_key *ret)
 {
-	char dir[4000];
+	char dir[INLAYD_STATE_DIR_MAX];
 	struct inlay_hash_key key;
-	int r = 0;
+	int r = inlayd_state_dir(state_dir, dir, sizeof(dir));
 
-	if (state_dir)
-		snprintf(dir, sizeof(dir), "%s", state_dir);
-	else
-		r = default_dir(dir, sizeof(dir));
 	if (r < 0)
 		return r;
 	snprintf(path, size, "%s/node-id.secret", dir);
@@ -175,7 +199,8 @@ int inlayd_secret(const char *state_dir, struct inlay_hash_key *ret)
 		return 0;
 	inlay_warning("%s: %s: clients will have to attach again after a restart of this server; "
 		"give a directory of your own with --state-dir", path, inlay_status_text(r));
-	return fill(ret, sizeof(*ret));
+	r = fill(ret, sizeof(*ret));
+	return r < 0 ? r : 1;
 }
 
 void inlayd_raise_limits(void)

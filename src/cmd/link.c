@@ -32,7 +32,9 @@ struct link_lane {
 	unsigned backoff_ms;
 	uint64_t reconnects;
 	struct inlay_timer tick, retry;
-	struct inlay_task start, connect, stop;
+	struct inlay_task start, connect, stop, nudge;
+	bool nudged, nudge_drops;  /* atomic: nudge is posted; it is to drop the connection */
+	bool retrying;             /* retry runs */
 	int connected_fd;          /* the connect task's answer */
 	int failed;                /* why the last attempt failed, to say it once */
 };
@@ -99,11 +101,42 @@ static void lane_drop(struct inlay_lane *l, int status)
 		inlay_socket_end(ll->early_fd);
 }
 
+/* Another lane has learnt that the session is over, or that there is a new one to join. */
+static void nudged(struct inlay_task *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, nudge);
+
+	__atomic_store_n(&ll->nudged, false, __ATOMIC_RELEASE);
+	if (__atomic_exchange_n(&ll->nudge_drops, false, __ATOMIC_ACQ_REL) && ll->conn)
+		inlay_conn_close(ll->conn, -INLAY_ENOSESSION);
+	else if (ll->retrying)
+		inlay_timer_start(ll->loop, &ll->retry, inlay_loop_now(ll->loop));
+}
+
+static void nudge_others(struct link_lane *from, bool drop)
+{
+	struct inlay_link *l = from->link;
+
+	for (unsigned i = 0; i < l->lanes; i++) {
+		struct link_lane *ll = &l->lane[i];
+
+		if (ll == from)
+			continue;
+		__atomic_store_n(&ll->nudge_drops, drop, __ATOMIC_RELEASE);
+		if (__atomic_exchange_n(&ll->nudged, true, __ATOMIC_ACQ_REL))
+			continue;
+		ll->nudge = (struct inlay_task){.done = nudged};
+		inlay_loop_post(ll->loop, &ll->nudge);
+	}
+}
+
 static void lane_opened(struct inlay_lane *l, bool resumed)
 {
 	struct link_lane *ll = of_lane(l);
 
 	ll->backoff_ms = BACKOFF_FIRST_MS;
+	if (l->index == 0 && !resumed && ll->reconnects)
+		nudge_others(ll, false);
 	if (ll->reconnects) {
 		inlay_redirect_ask_again(ll->link->config.redirect, INLAY_REMOTE);
 		inlay_info("%s: connection %u is back%s", ll->link->config.export_name, l->index,
@@ -128,6 +161,39 @@ static void lane_event_recall(struct inlay_lane *l, const struct inlay_event_rec
 	(void)l, (void)e; /* no leases are asked for, so none can be recalled */
 }
 
+static void lane_session_lost(struct inlay_lane *l)
+{
+	nudge_others(of_lane(l), true);
+}
+
+static void reclaim_send(void *arg, struct inlay_call *c)
+{
+	struct link_lane *ll = arg;
+
+	inlay_lane_reclaim(&ll->lane, c, inlay_loop_now(ll->loop));
+}
+
+static void reclaim_over(void *arg, unsigned files, unsigned stale)
+{
+	struct link_lane *ll = arg;
+
+	if (stale)
+		inlay_warning("%s: %u open files could not be opened again: programs get ESTALE from them",
+		              ll->link->config.export_name, stale);
+	inlay_debug("%s: %u open files opened again", ll->link->config.export_name, files);
+	pthread_mutex_lock(&ll->link->hello_lock);
+	inlay_lane_reclaimed(&ll->lane, inlay_loop_now(ll->loop));
+	pthread_mutex_unlock(&ll->link->hello_lock);
+}
+
+static bool lane_reclaim(struct inlay_lane *l)
+{
+	static const struct inlay_reclaim_ops ops = {reclaim_send, reclaim_over};
+	struct link_lane *ll = of_lane(l);
+
+	return inlay_redirect_reclaim(ll->link->config.redirect, &ops, ll) == 0;
+}
+
 static const struct inlay_lane_ops lane_ops = {
 	.send = lane_send,
 	.drop = lane_drop,
@@ -135,6 +201,8 @@ static const struct inlay_lane_ops lane_ops = {
 	.dead = lane_dead,
 	.event_lock = lane_event_lock,
 	.event_recall = lane_event_recall,
+	.session_lost = lane_session_lost,
+	.reclaim = lane_reclaim,
 };
 
 /* ---- connections ---- */
@@ -166,6 +234,7 @@ static bool conn_frame(struct inlay_conn *c, const struct inlay_frame *f, const 
 
 static void retry_later(struct link_lane *ll)
 {
+	ll->retrying = true;
 	inlay_timer_start(ll->loop, &ll->retry, inlay_loop_now(ll->loop) + ll->backoff_ms * MS);
 	ll->backoff_ms = 2 * ll->backoff_ms < BACKOFF_MOST_MS ? 2 * ll->backoff_ms : BACKOFF_MOST_MS;
 }
@@ -236,6 +305,7 @@ static void retry(struct inlay_timer *t)
 {
 	struct link_lane *ll = inlay_container(t, struct link_lane, retry);
 
+	ll->retrying = false;
 	ll->reconnects++;
 	connect_now(ll);
 }
@@ -438,6 +508,7 @@ static void stop_lane(struct inlay_task *t)
 
 	if (ll->lane.index == 0)
 		say_bye(ll);
+	ll->retrying = false;
 	inlay_timer_stop(&ll->retry);
 	inlay_timer_stop(&ll->tick);
 	ll->in_frame++; /* what ends here may ask the local side: not in the middle of this */

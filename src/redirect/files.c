@@ -13,7 +13,7 @@ static void open_answered(struct inlay_op *op, const struct inlay_reply *r)
 	if (err == 0) {
 		op->attr = rep.attr;
 		inlay_op_fit_attr(op, op->side);
-		err = inlay_op_opened(op, op->node, op->side, rep.handle, false);
+		err = inlay_op_opened(op, op->node, op->side, rep.handle, false, rep.token);
 	}
 	inlay_op_end(op, err);
 }
@@ -38,7 +38,7 @@ static void opendir_answered(struct inlay_op *op, const struct inlay_reply *r)
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(opendir, r, &rep);
 
 	if (err == 0)
-		err = inlay_op_opened(op, op->node, op->side, rep.handle, true);
+		err = inlay_op_opened(op, op->node, op->side, rep.handle, true, rep.token);
 	inlay_op_end(op, err);
 }
 
@@ -84,8 +84,10 @@ void inlay_op_close(struct inlay_op *op)
 		                            inlay_listing_remote_handle(op->file->listing));
 	w = inlay_op_begin(op, INLAY_CLOSE);
 	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = op->file->handle});
-	if (locked)
+	if (locked) {
+		inlay_held_drop(op->redirect, op->file);
 		atomic_fetch_add(&op->file->node->closing, 1);
+	}
 	inlay_op_send(op, &w, op->file->side, locked ? locked_closed : inlay_op_step_end);
 }
 

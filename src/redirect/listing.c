@@ -79,7 +79,7 @@ static void opened_remote(struct inlay_op *op, const struct inlay_reply *r)
 	}
 	l->handle[INLAY_LOCAL] = local;
 	l->handle[INLAY_REMOTE] = rep.handle;
-	err = inlay_op_opened(op, op->node, INLAY_LOCAL, local, true);
+	err = inlay_op_opened(op, op->node, INLAY_LOCAL, local, true, rep.token);
 	if (err < 0) {
 		inlay_redirect_close_handle(op->redirect, op->lane, INLAY_REMOTE, rep.handle);
 		free(l);

@@ -2,8 +2,9 @@
  * Locks: asked for on the file's side; one that must wait asks again when EVENT_LOCK hints that it may succeed.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A waiting operation is on redirect->waiters from before its first request until it ends, so that a hint which
- * overtakes the answer is not lost: it marks the operation as poked, and the answer "queued" then asks again at once.
+ * An operation is on redirect->waiters from before its first request until it ends, so that a hint which overtakes the
+ * answer is not lost: it marks the operation as poked, and the answer "queued" then asks again at once. After a restart
+ * the server may put off those, too, who asked not to wait.
  */
 #include "redirect/op.h"
 
@@ -56,19 +57,10 @@ static bool wait_for_closes(struct inlay_op *op)
 	return park || again;
 }
 
-static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
+static void queued(struct inlay_op *op)
 {
-	bool again = false, canceled = false;
+	bool again, canceled;
 
-	if (r->status == -INLAY_EAGAIN && wait_for_closes(op))
-		return;
-	/* Granted and interrupted at once: the grant stands, the program has its lock. */
-	if (r->status != -INLAY_EQUEUED || !(op->in.lock.flags & INLAY_LOCK_WAIT)) {
-		leave_waiters(op);
-		/* Queueing who did not ask for it is no answer; nobody would ever wake it. */
-		inlay_op_end(op, r->status == -INLAY_EQUEUED ? -INLAY_EIO : r->status);
-		return;
-	}
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	canceled = op->canceled;
 	again = op->poked;
@@ -82,11 +74,53 @@ static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 		ask(op);
 }
 
+static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	if (r->status == 0)
+		inlay_held_granted(op);
+	if (r->status == -INLAY_EAGAIN && wait_for_closes(op))
+		return;
+	if (r->status == -INLAY_EQUEUED && op->in.lock.type != INLAY_LOCK_UNLOCK) {
+		queued(op);
+		return;
+	}
+	/* Granted and interrupted at once: the grant stands, the program has its lock. */
+	leave_waiters(op);
+	/* Who gives back waits for nobody, and nobody would ever wake it. */
+	inlay_op_end(op, r->status == -INLAY_EQUEUED ? -INLAY_EIO : r->status);
+}
+
+static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
+{
+	if (r->status == -INLAY_EQUEUED) {
+		queued(op);
+		return;
+	}
+	leave_waiters(op);
+	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(testlock, r, &op->out.lock));
+}
+
+static void ask_about(struct inlay_op *op)
+{
+	struct inlay_writer w = inlay_op_begin(op, INLAY_TESTLOCK);
+	struct inlay_testlock_req req = {.handle = op->file->handle, .owner = op->in.lock.owner, .start = op->in.lock.start,
+	                                 .end = op->in.lock.end, .kind = op->in.lock.kind, .type = op->in.lock.type};
+
+	inlay_put_testlock_req(&w, &req);
+	inlay_op_send(op, &w, op->file->side, testlock_answered);
+}
+
 static void ask(struct inlay_op *op)
 {
-	struct inlay_writer w = inlay_op_begin(op, INLAY_LOCK);
+	struct inlay_writer w;
 
+	if (op->kind == INLAY_TESTLOCK) {
+		ask_about(op);
+		return;
+	}
+	w = inlay_op_begin(op, INLAY_LOCK);
 	op->in.lock.handle = op->file->handle;
+	inlay_held_asked(op);
 	op->closes = atomic_load(&op->file->node->closes);
 	inlay_put_lock_req(&w, &op->in.lock);
 	inlay_op_send(op, &w, op->file->side, lock_answered);
@@ -109,18 +143,21 @@ static void resume(struct inlay_op *op, const struct inlay_reply *r)
 		ask(op);
 }
 
+static void join_waiters(struct inlay_op *op)
+{
+	op->result = WAIT_ASKING;
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	op->canceled = op->canceled || op->redirect->stopping;
+	inlay_list_append(&op->redirect->waiters, &op->waiter);
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+}
+
 void inlay_op_lock(struct inlay_op *op)
 {
 	op->kind = INLAY_LOCK;
-	op->result = WAIT_ASKING;
 	atomic_fetch_add_explicit(&op->file->lock_uses, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&op->file->node->lock_uses, 1, memory_order_relaxed);
-	if (op->in.lock.flags & INLAY_LOCK_WAIT) {
-		pthread_mutex_lock(&op->redirect->waiters_lock);
-		op->canceled = op->canceled || op->redirect->stopping;
-		inlay_list_append(&op->redirect->waiters, &op->waiter);
-		pthread_mutex_unlock(&op->redirect->waiters_lock);
-	}
+	join_waiters(op);
 	ask(op);
 }
 
@@ -175,7 +212,7 @@ static bool is_hinted(const struct inlay_op *op, enum inlay_side side, const str
 {
 	if (op->file->side != side)
 		return false;
-	return !e || (op->file->handle == e->handle && op->in.lock.owner == e->owner && op->in.lock.kind == e->kind);
+	return !e || !e->handle || (op->file->handle == e->handle && op->in.lock.owner == e->owner && op->in.lock.kind == e->kind);
 }
 
 /* Under waiters_lock: pokes the side's waiters that the event names (NULL: all); returns one to be reposted, NULL at the end. */
@@ -242,19 +279,11 @@ void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node)
 		r->repost(r, op);
 }
 
-static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
-{
-	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(testlock, r, &op->out.lock));
-}
-
 void inlay_op_testlock(struct inlay_op *op)
 {
-	struct inlay_writer w = inlay_op_begin(op, INLAY_TESTLOCK);
-	struct inlay_testlock_req req = {.handle = op->file->handle, .owner = op->in.lock.owner, .start = op->in.lock.start,
-	                                 .end = op->in.lock.end, .kind = op->in.lock.kind, .type = op->in.lock.type};
-
-	inlay_put_testlock_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, testlock_answered);
+	op->kind = INLAY_TESTLOCK;
+	join_waiters(op);
+	ask(op);
 }
 
 void inlay_op_flush(struct inlay_op *op)

@@ -142,7 +142,7 @@ static void created(struct inlay_op *op, const struct inlay_reply *r)
 	if (err < 0)
 		inlay_redirect_close_handle(op->redirect, op->lane, op->side, rep.handle);
 	else
-		err = inlay_op_opened(op, op->found, op->side, rep.handle, false);
+		err = inlay_op_opened(op, op->found, op->side, rep.handle, false, rep.token);
 	if (err < 0 && op->found) {
 		inlay_redirect_forget(op->redirect, op->lane, op->found->number, 1);
 		inlay_node_put(op->found);

@@ -93,6 +93,7 @@ static struct inlay_node *make_node(struct inlay_nodes *ns, uint32_t type)
 		return NULL;
 	n->nodes = ns;
 	n->type = type;
+	inlay_list_init(&n->held);
 	if (inlay_table_add(ns->table, n, &n->table_id) < 0) {
 		free(n);
 		return NULL;

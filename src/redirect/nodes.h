@@ -9,6 +9,7 @@
 #define INLAY_REDIRECT_NODES_H
 
 #include "base/hash.h"
+#include "base/list.h"
 #include "redirect/judge.h"
 #include "wire/types.h"
 
@@ -26,6 +27,7 @@ struct inlay_node {
 	_Atomic uint32_t lock_uses;      /* byte-range locks asked for: closing must then release */
 	_Atomic uint32_t closing;        /* files with locks whose CLOSE is under way */
 	_Atomic uint32_t closes;         /* such CLOSEs that are done */
+	struct inlay_list held;          /* remote locks, for reclaim: held.c's, under redirect->held_lock */
 	/* The interceptor's: the host's passthrough registration, under its own lock. */
 	int backing_id;
 	unsigned backing_users;

@@ -17,6 +17,7 @@ static void release_file(void *object, void *arg)
 
 	(void)arg;
 	inlay_listing_free(f->listing);
+	free(f->cred);
 	inlay_node_put(f->node);
 	free(f);
 }
@@ -27,6 +28,7 @@ int inlay_redirect_init(struct inlay_redirect *r, unsigned lanes)
 	r->stats = calloc(lanes, sizeof *r->stats);
 	r->files = inlay_table_new(INLAY_HANDLES_MAX, release_file, r);
 	pthread_mutex_init(&r->waiters_lock, NULL);
+	pthread_mutex_init(&r->held_lock, NULL);
 	inlay_list_init(&r->waiters);
 	return r->stats && r->files ? 0 : -INLAY_ENOMEM;
 }
@@ -41,6 +43,7 @@ void inlay_redirect_done(struct inlay_redirect *r)
 			for (int side = 0; side < INLAY_SIDES; side++)
 				free(r->stats[i].latency[kind][side]);
 	free(r->stats);
+	pthread_mutex_destroy(&r->held_lock);
 	pthread_mutex_destroy(&r->waiters_lock);
 }
 
@@ -147,12 +150,27 @@ int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str
 	return op->found ? 0 : -INLAY_ENOMEM;
 }
 
-int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_side side, uint64_t handle, bool is_dir)
+static struct inlay_cred *cred_copy(const struct inlay_cred *cred)
+{
+	struct inlay_cred *copy = malloc(offsetof(struct inlay_cred, groups) + cred->ngroups * sizeof cred->groups[0]);
+
+	if (copy)
+		inlay_cred_copy(copy, cred);
+	return copy;
+}
+
+int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_side side, uint64_t handle, bool is_dir,
+                    uint64_t token)
 {
 	struct inlay_file *f = calloc(1, sizeof *f);
 	int err = -INLAY_ENOMEM;
 
+	if (f && token && is_dir && !(f->cred = cred_copy(&op->cred))) {
+		free(f);
+		f = NULL;
+	}
 	if (f) {
+		f->token = token;
 		f->side = side;
 		f->handle = handle;
 		f->is_dir = is_dir;
@@ -161,8 +179,10 @@ int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_sid
 		err = f->node ? inlay_table_add(op->redirect->files, f, &f->number) : -INLAY_ESTALE;
 	}
 	if (err < 0) {
-		if (f)
+		if (f) {
 			inlay_node_put(f->node);
+			free(f->cred);
+		}
 		free(f);
 		inlay_redirect_close_handle(op->redirect, op->lane, side, handle);
 		return err;

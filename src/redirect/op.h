@@ -76,13 +76,26 @@ void inlay_op_decide(struct inlay_op *op, struct inlay_node *dir, struct inlay_s
 void inlay_op_ensure_dir(struct inlay_op *op, struct inlay_node *dir, enum inlay_side side,
                          void (*then)(struct inlay_op *op));
 
-/* Makes op->opened, consuming the side's handle; on failure closes it there and returns the status. */
-int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_side side, uint64_t handle, bool is_dir);
+/* Makes op->opened, consuming the side's handle; on failure closes it there and returns the status. token: its remote half's. */
+int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_side side, uint64_t handle, bool is_dir,
+                    uint64_t token);
 /* Sets op->found from an answer of one side; -INLAY_ENOMEM. */
 int inlay_op_found(struct inlay_op *op, struct inlay_node *dir, struct inlay_str name, enum inlay_side side,
                    const struct inlay_node_id *id, uint32_t mode);
 /* Fits attributes of a side for the kernel: local inode numbers are set apart from remote ones. */
 void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side);
+
+/* ---- held.c: the locks that the server has granted, so that they can be reclaimed ---- */
+/*
+ * in.lock is being asked for: what it gives up counts as gone from now on, for another may have it before the answer is
+ * here. It was granted: only then it counts as held.
+ */
+void inlay_held_asked(struct inlay_op *op);
+void inlay_held_granted(struct inlay_op *op);
+/* Those taken through this file are gone. */
+void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f);
+/* The next lock of the file that this run (redirect->reclaims) has not had yet, as a LOCK to be sent. */
+bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t run, struct inlay_lock_req *ret);
 
 /* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
 void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);

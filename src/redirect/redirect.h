@@ -48,7 +48,12 @@ struct inlay_file {
 	bool passthrough;           /* reads and writes bypass us */
 	uint32_t flags;             /* enum inlay_open_flags */
 	_Atomic uint32_t lock_uses; /* locks asked for through it */
+	_Atomic bool lock_untold;   /* it has a lock that could not be noted, for want of memory: that can't be reclaimed */
+	bool locks_over;            /* under held_lock: it is being closed, or stale */
 	struct inlay_listing *listing; /* merged directories only */
+	/* What opens its remote half again; cred: of directories, the room is cut to its groups. */
+	uint64_t token;
+	struct inlay_cred *cred;
 };
 
 /* Counters of one lane, written by its thread alone, read by anyone for a picture of the moment. */
@@ -71,6 +76,8 @@ struct inlay_redirect {
 	pthread_mutex_t waiters_lock;
 	struct inlay_list waiters;
 	bool stopping;
+	pthread_mutex_t held_lock;  /* covers node->held of all nodes */
+	uint32_t reclaims;          /* begun; under held_lock */
 	/* Starts the op's step again on its own lane's thread: the host's way to post. Any thread. */
 	void (*repost)(struct inlay_redirect *r, struct inlay_op *op);
 };
@@ -216,7 +223,10 @@ bool inlay_op_fit_entry(struct inlay_op *op, struct inlay_dirent *d);
 void inlay_op_statfs(struct inlay_op *op);
 /* node, name, cred, in.xattr; out.xattr and reply->data for get and list. kind: INLAY_GETXATTR ... INLAY_REMOVEXATTR. */
 void inlay_op_xattr(struct inlay_op *op, uint16_t kind);
-/* file, in.lock (handle is filled in). Waits as long as it takes when in.lock.flags has INLAY_LOCK_WAIT. */
+/*
+ * file, in.lock (handle is filled in). Waits as long as it takes when in.lock.flags has INLAY_LOCK_WAIT; without, and
+ * testlock too, as long as the server keeps locks for those who held them before it was restarted.
+ */
 void inlay_op_lock(struct inlay_op *op);
 /* file, in.lock; out.lock. */
 void inlay_op_testlock(struct inlay_op *op);
@@ -228,11 +238,24 @@ void inlay_op_flush(struct inlay_op *op);
  * right now, and whoever is on its lane's thread may have the port cancel it.
  */
 bool inlay_op_lock_interrupt(struct inlay_op *op);
-/* EVENT_LOCK came in: whoever waits for this asks again. Any thread. */
+/* EVENT_LOCK came in: whoever waits for this (handle 0: for anything) asks again. Any thread. */
 void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e);
 
 /* The side's connection was lost and is back: hints may have been lost with it, so every waiter asks again. Any thread. */
 void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side);
+
+/*
+ * The server has lost its side of what is open there: every file and directory is opened again, locks are taken back,
+ * and the server is told that this was all. send: sends the call ahead of all others, its done() runs on this thread.
+ * over: all was tried; files that could not be had again are stale for the programs that have them open. Neither
+ * is called any more after a call ended with -INLAY_ECANCELED: the session is lost once more, reclaim anew.
+ */
+struct inlay_reclaim_ops {
+	void (*send)(void *arg, struct inlay_call *c);
+	void (*over)(void *arg, unsigned files, unsigned stale);
+};
+/* -INLAY_ENOMEM: nothing is called. */
+int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_reclaim_ops *ops, void *arg);
 
 /* Gives up every waiting lock, and each that comes: before the loops stop. Any thread. */
 void inlay_redirect_stop_waiting(struct inlay_redirect *r);

@@ -58,6 +58,8 @@ static const struct row rows[INLAY_MESSAGE_TOP] = {
 	[INLAY_LOCK_CANCEL] = {exec_lock_cancel, 0},
 	[INLAY_FORGET] = {exec_forget, 0},
 	[INLAY_LEASE_RETURN] = {exec_lease_return, 0},
+	[INLAY_REOPEN] = {exec_reopen, 0},
+	[INLAY_RECLAIM_DONE] = {exec_reclaim_done, 0},
 };
 
 uint8_t *exec_payload(struct exec *x, uint32_t len)
@@ -137,14 +139,19 @@ void exec_end(struct exec *x, int r)
 	rq->reply_data_len = 0;
 }
 
-static void execute(struct inlay_request *rq)
+static void reset_out(struct inlay_request *rq)
 {
-	struct exec x = exec_begin(rq);
-
 	rq->chunk = NULL;
 	rq->reply_body = rq->reply;
 	rq->reply_data = NULL;
 	rq->reply_len = rq->reply_data_len = 0;
+}
+
+static void execute(struct inlay_request *rq)
+{
+	struct exec x = exec_begin(rq);
+
+	reset_out(rq);
 	exec_end(&x, run(&x));
 }
 
@@ -175,7 +182,7 @@ bool inlay_request_is_slow(const struct inlay_request *rq)
 	}
 }
 
-void inlay_request_execute(struct inlay_request *rq)
+static void execute_with_room(struct inlay_request *rq)
 {
 	struct inlay_store *store = rq->session->ex->store;
 
@@ -186,4 +193,29 @@ void inlay_request_execute(struct inlay_request *rq)
 		inlay_request_done(rq);
 		execute(rq);
 	}
+}
+
+static void execute_noted(struct inlay_request *rq)
+{
+	bool answered = false;
+
+	reset_out(rq);
+	if (rq->record.redo)
+		answered = redo_answer(rq);
+	else
+		redo_note(rq);
+	if (!answered)
+		execute_with_room(rq);
+	if (rq->record.redo)
+		redo_mend(rq);
+	if (rq->record.lane)
+		record_end(&rq->record, rq->status, rq->reply_body, rq->reply_len);
+}
+
+void inlay_request_execute(struct inlay_request *rq)
+{
+	if ((rq->record.lane || rq->record.redo) && redo_is_noted(rq) && !__atomic_load_n(&rq->session->over, __ATOMIC_ACQUIRE))
+		execute_noted(rq);
+	else
+		execute_with_room(rq);
 }

@@ -43,11 +43,21 @@ void exec_payload_set(struct exec *x, uint8_t *p, uint32_t len);
 /* Around a handler, for those that a request doesn't run through in one call: what it works on; sets Out from its result. */
 struct exec exec_begin(struct inlay_request *rq);
 void exec_end(struct exec *x, int r);
+/* Flags of an opening: known ones, and none that the export forbids. */
+int exec_open_flags_ok(const struct exec *x, uint32_t flags);
 /* READ, cut in two. open: decodes and checks; 0: handle_put() must follow. reply: writes x->out. */
 int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret);
 void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);
 /* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
 int exec_large_body(struct exec *x, size_t len);
+/* ---- redo.c ---- */
+/* Whether this type of request stands in the record; then it is noted before it is executed. */
+bool redo_is_noted(const struct inlay_request *rq);
+void redo_note(struct inlay_request *rq);
+/* For a request of a lost session. True: all of Out is set; false: it is to be executed, and then mended. */
+bool redo_answer(struct inlay_request *rq);
+void redo_mend(struct inlay_request *rq);
+
 /* An offset and a length that a file can have. */
 static inline bool exec_range_ok(uint64_t off, uint64_t len)
 {

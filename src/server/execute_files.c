@@ -11,7 +11,7 @@
 
 static const uint8_t zeros[INLAY_DATA_MAX]; /* never written: costs address space alone */
 
-static int open_flags_ok(const struct exec *x, uint32_t flags)
+int exec_open_flags_ok(const struct exec *x, uint32_t flags)
 {
 	if (flags & ~(uint32_t)INLAY_O_KNOWN || (flags & INLAY_O_ACCMODE) == INLAY_O_ACCMODE)
 		return -INLAY_EINVAL;
@@ -28,19 +28,20 @@ int exec_open(struct exec *x)
 	struct inlay_store_file *f;
 	int r = EXEC_DECODE(x, open, &m);
 
-	if (r < 0 || (r = open_flags_ok(x, m.flags)) < 0 || (r = node_get(x->ss, &m.node, &n)) < 0)
+	if (r < 0 || (r = exec_open_flags_ok(x, m.flags)) < 0 || (r = node_get(x->ss, &m.node, &n)) < 0)
 		return r;
 	r = x->ops->open(n, exec_cred(x, &m.cred), m.flags, &f, &rep.attr);
 	node_put(n);
 	if (r >= 0)
 		r = handle_add(x->ss, f, NULL, &rep.handle);
+	rep.token = reopen_token(x->ss, &m.node, m.flags, INLAY_REOPEN_FILE);
 	if (r >= 0)
 		inlay_put_open_rep(&x->out, &rep);
 	return r;
 }
 
 /* The answer of CREATE and TMPFILE; both references are dropped or taken over. */
-static int reply_created(struct exec *x, struct inlay_store_node *n, struct inlay_store_file *f,
+static int reply_created(struct exec *x, struct inlay_store_node *n, struct inlay_store_file *f, uint32_t flags,
                          const struct inlay_attr *attr)
 {
 	struct inlay_create_rep rep = {.attr = *attr};
@@ -52,6 +53,7 @@ static int reply_created(struct exec *x, struct inlay_store_node *n, struct inla
 			(void)handle_close(x->ss, rep.handle);
 	}
 	node_put(n);
+	rep.token = reopen_token(x->ss, &rep.node, flags, INLAY_REOPEN_FILE);
 	if (r >= 0)
 		inlay_put_create_rep(&x->out, &rep);
 	return r;
@@ -66,13 +68,13 @@ int exec_create(struct exec *x)
 	struct inlay_attr attr;
 	int r = EXEC_DECODE(x, create, &m);
 
-	if (r < 0 || (r = open_flags_ok(x, m.flags)) < 0 || (r = node_get(x->ss, &m.dir, &dir)) < 0)
+	if (r < 0 || (r = exec_open_flags_ok(x, m.flags)) < 0 || (r = node_get(x->ss, &m.dir, &dir)) < 0)
 		return r;
 	make.mode = m.mode & 07777;
 	make.umask = m.umask & 0777;
 	r = x->ops->create(dir, exec_cred(x, &m.cred), m.name, m.flags, &make, &n, &f, &attr);
 	node_put(dir);
-	return r < 0 ? r : reply_created(x, n, f, &attr);
+	return r < 0 ? r : reply_created(x, n, f, m.flags, &attr);
 }
 
 int exec_tmpfile(struct exec *x)
@@ -84,7 +86,7 @@ int exec_tmpfile(struct exec *x)
 	struct inlay_attr attr;
 	int r = EXEC_DECODE(x, tmpfile, &m);
 
-	if (r < 0 || (r = open_flags_ok(x, m.flags)) < 0)
+	if (r < 0 || (r = exec_open_flags_ok(x, m.flags)) < 0)
 		return r;
 	if (!inlay_store_offers(x->ex->store, tmpfile))
 		return -INLAY_ENOTSUP;
@@ -95,7 +97,7 @@ int exec_tmpfile(struct exec *x)
 	make.umask = m.umask & 0777;
 	r = x->ops->tmpfile(dir, exec_cred(x, &m.cred), m.flags, &make, &n, &f, &attr);
 	node_put(dir);
-	return r < 0 ? r : reply_created(x, n, f, &attr);
+	return r < 0 ? r : reply_created(x, n, f, m.flags, &attr);
 }
 
 int exec_close(struct exec *x)
@@ -374,79 +376,4 @@ int exec_copy(struct exec *x)
 	r = copy_between(x, &m, from);
 	handle_put(x->ss, m.from);
 	return r;
-}
-
-/* ---- locks ---- */
-
-static int lock_check(uint32_t kind, uint32_t type, uint32_t type_max, uint64_t start, uint64_t end)
-{
-	if (kind > INLAY_LOCK_FLOCK || type > type_max || start > end || end > LOCK_END_MAX)
-		return -INLAY_EINVAL;
-	return 0;
-}
-
-/* A POSIX lock needs the file open for what it guards; flock does not. */
-static int lock_mode_ok(const struct handle *h, uint32_t kind, uint32_t type)
-{
-	uint32_t mode = h->file->flags & INLAY_O_ACCMODE;
-
-	if (kind == INLAY_LOCK_FLOCK || type == INLAY_LOCK_UNLOCK)
-		return 0;
-	return mode == (type == INLAY_LOCK_READ ? INLAY_O_WRONLY : INLAY_O_RDONLY) ? -INLAY_EBADF : 0;
-}
-
-int exec_lock(struct exec *x)
-{
-	struct inlay_lock_req m;
-	struct handle *h;
-	int r = EXEC_DECODE(x, lock, &m);
-
-	if (r < 0 || (r = lock_check(m.kind, m.type, INLAY_LOCK_UNLOCK, m.start, m.end)) < 0)
-		return r;
-	if (m.flags & ~(uint32_t)INLAY_LOCK_WAIT) /* RECLAIM too: there is no grace period yet */
-		return -INLAY_EINVAL;
-	h = handle_get(x->ss, m.handle);
-	if (!h)
-		return -INLAY_EBADF;
-	r = lock_mode_ok(h, m.kind, m.type);
-	if (r >= 0)
-		r = locks_set(x->ex->locks, h, &m);
-	handle_put(x->ss, m.handle);
-	return r;
-}
-
-int exec_testlock(struct exec *x)
-{
-	struct inlay_testlock_req m;
-	struct inlay_testlock_rep rep;
-	struct handle *h;
-	int r = EXEC_DECODE(x, testlock, &m);
-
-	if (r < 0 || (r = lock_check(m.kind, m.type, INLAY_LOCK_WRITE, m.start, m.end)) < 0)
-		return r;
-	h = handle_get(x->ss, m.handle);
-	if (!h)
-		return -INLAY_EBADF;
-	locks_test(x->ex->locks, h, &m, &rep);
-	handle_put(x->ss, m.handle);
-	inlay_put_testlock_rep(&x->out, &rep);
-	return 0;
-}
-
-int exec_lock_cancel(struct exec *x)
-{
-	struct inlay_lock_cancel_req m;
-	struct handle *h;
-	int r = EXEC_DECODE(x, lock_cancel, &m);
-
-	if (r < 0)
-		return r;
-	if (m.kind > INLAY_LOCK_FLOCK)
-		return -INLAY_EINVAL;
-	h = handle_get(x->ss, m.handle);
-	if (!h)
-		return -INLAY_EBADF;
-	locks_cancel(x->ex->locks, h, m.owner, m.kind);
-	handle_put(x->ss, m.handle);
-	return 0;
 }

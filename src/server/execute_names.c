@@ -332,6 +332,7 @@ int exec_opendir(struct exec *x)
 	node_put(n);
 	if (r >= 0)
 		r = handle_add(x->ss, f, cred, &rep.handle);
+	rep.token = reopen_token(x->ss, &m.node, 0, INLAY_REOPEN_DIR);
 	if (r >= 0)
 		inlay_put_opendir_rep(&x->out, &rep);
 	return r;

@@ -28,6 +28,7 @@ struct inlay_export *export_find(struct inlay_server *s, struct inlay_str name)
 
 static void export_free(struct inlay_export *ex)
 {
+	grace_free(ex);
 	locks_free(ex->locks);
 	free(ex->name);
 	free(ex->rules);
@@ -68,6 +69,7 @@ static int export_new(struct inlay_server *s, const struct inlay_export_config *
 		return r;
 	ex->server = s;
 	ex->refs = 1;
+	inlay_list_init(&ex->grace);
 	ex->name = strdup(config->name);
 	ex->rules = strdup(config->rules ? config->rules : "");
 	ex->store = config->store;
@@ -112,8 +114,10 @@ int inlay_server_export_add(struct inlay_server *s, const struct inlay_export_co
 		return r;
 	pthread_mutex_lock(&s->lock);
 	taken = name_taken(s, config->name);
-	if (!taken)
+	if (!taken) {
+		grace_begin(ex);
 		inlay_list_append(&s->exports, &ex->link);
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (!taken)
 		return 0;

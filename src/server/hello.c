@@ -110,6 +110,10 @@ static int make_session(struct hello *h, struct inlay_server *s)
 		return r;
 	}
 	session_ref(h->session); /* this one is the connection's */
+	if (!is_zero(&h->m.previous) && h->m.features & INLAY_FEATURE_RECLAIM)
+		h->session->reclaim = RECLAIM_OPEN;
+	if (h->m.features & INLAY_FEATURE_RECLAIM)
+		session_record(h->session);
 	h->session->as = as;     /* nobody knows its number yet, and so nobody else uses it */
 	h->fresh = true;
 	memcpy(h->session->host, h->host, sizeof(h->host));

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/table.h"
+#include "server/roster.h"
 #include "server/server.h"
 #include "session/slots.h"
 
@@ -32,6 +33,14 @@ struct inlay_export {
 	struct inlay_cred *user;
 	struct inlay_hash_key key; /* signs this export's node ids */
 	struct locks *locks;
+	struct inlay_list grace; /* clients that may reclaim locks, under server.lock */
+	uint32_t grace_left;     /* atomic, changed under server.lock: how many */
+};
+
+enum session_reclaim {
+	RECLAIM_NONE,  /* there is nothing to reclaim, and olds is empty */
+	RECLAIM_OPEN,  /* olds is filled, under session.lock */
+	RECLAIM_OVER,  /* olds changes no more */
 };
 
 /* One connection's worth of a session: its slots outlive the connection. */
@@ -41,6 +50,7 @@ struct lane {
 	pthread_mutex_t lock;
 	/* under lock: */
 	struct inlay_slots *slots;
+	struct record_lane *record; /* NULL: none; fixed */
 	struct work **busy; /* per slot, the request under way */
 	struct peer *peer;  /* the connection, referenced; NULL for none */
 };
@@ -57,6 +67,12 @@ struct inlay_session {
 	struct inlay_cred *as;
 	struct inlay_table *handles;
 	uint64_t handle_salt; /* a handle of another session, or of an earlier server, means nothing here */
+	struct record *record; /* of its replies; NULL for none */
+	/* Handles of sessions before this one, by which the client still calls what it has opened again. */
+	struct inlay_map olds;
+	int reclaim;          /* atomic: enum session_reclaim */
+	uint32_t enrolled;    /* atomic: its place in the roster + 1, 0 for none */
+	bool told_to_wait;    /* atomic: a lock was put off for the grace period */
 	bool over;            /* atomic: ended; requests under way finish, new ones fail */
 	uint32_t locks_held;  /* under the lock of locks.c */
 	/* local sessions: */
@@ -95,6 +111,13 @@ struct inlay_server {
 	unsigned nloops;
 	uint32_t next_loop, conns, under_way, locks; /* atomic */
 	bool draining;                               /* atomic */
+	struct roster *roster;                       /* NULL: no state is kept */
+	struct records *records;                     /* the same */
+	uint64_t grace_end_ns;
+	struct inlay_time (*file_clock)(void *arg);
+	void *file_clock_arg;
+	bool grace_over, roster_failed;              /* atomic */
+	bool stopping;                               /* being freed */
 	int (*identify)(int fd, struct inlay_cred *ret);
 	bool unknown_said; /* atomic */
 	pthread_mutex_t lock;
@@ -158,14 +181,42 @@ bool node_same(struct inlay_store_node *a, struct inlay_store_node *b);
 
 /* ---- handles.c ---- */
 int handles_init(struct inlay_session *ss);
+void handles_done(struct inlay_session *ss);
 struct inlay_cred *cred_copy(const struct inlay_cred *cred); /* only as large as it needs to be; NULL: out of memory */
 /* Takes over the caller's reference to the file, also on failure. */
 int handle_add(struct inlay_session *ss, struct inlay_store_file *f, const struct inlay_cred *cred, uint64_t *ret_id);
 /* NULL for an invalid one; else handle_put() with the same id must follow. */
 struct handle *handle_get(struct inlay_session *ss, uint64_t id);
 void handle_put(struct inlay_session *ss, uint64_t id);
+/* As handle_add, under a handle of an earlier session; -INLAY_EINVAL when that is in use. */
+int handle_add_old(struct inlay_session *ss, struct inlay_store_file *f, const struct inlay_cred *cred, uint64_t old);
+/* No more of them come: from now on they are found without a lock. */
+void handles_fix(struct inlay_session *ss);
 int handle_close(struct inlay_session *ss, uint64_t id);
 void handles_close_all(struct inlay_session *ss);
+
+/* ---- reclaim.c ---- */
+/* What shows that this client had the node open with these flags. */
+uint64_t reopen_token(const struct inlay_session *ss, const struct inlay_node_id *node, uint32_t flags, uint32_t kind);
+void grace_begin(struct inlay_export *ex); /* before it is listed */
+void grace_free(struct inlay_export *ex);
+/* Whether a lock that is no reclaim has to wait: the session is then woken at the end of the grace period. */
+bool grace_holds(struct inlay_session *ss);
+/* Whether the session's client may have locks back now. */
+bool grace_claims(struct inlay_session *ss);
+/* The session's client has nothing more to reclaim. */
+void grace_done(struct inlay_session *ss);
+void grace_expire(struct inlay_server *s);
+/* Gives a session that can be reclaimed its record. Before its first request. */
+void session_record(struct inlay_session *ss);
+/* The session as a request's record names it. */
+static inline uint32_t session_tag(const struct inlay_session *ss)
+{
+	return (uint32_t)ss->id.bytes[0] | (uint32_t)ss->id.bytes[1] << 8 | (uint32_t)ss->id.bytes[2] << 16;
+}
+/* Before a session's first lock is granted: whoever reads the roster after a restart waits for it. */
+void holder_enroll(struct inlay_session *ss);
+void holder_strike(struct inlay_session *ss);
 
 /* ---- peer.c ---- */
 void peer_start_loop(struct server_loop *sl); /* owner thread */

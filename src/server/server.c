@@ -4,10 +4,12 @@
  */
 #include "server/server.h"
 
+#include "base/log.h"
 #include "server/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void loop_start(struct inlay_task *t)
@@ -39,6 +41,28 @@ static int loops_new(struct inlay_server *s, struct inlay_crew *crew)
 	return 0;
 }
 
+static struct inlay_time host_clock(void *arg)
+{
+	struct timespec t;
+
+	(void)arg;
+	clock_gettime(CLOCK_REALTIME_COARSE, &t); /* no system call */
+	return (struct inlay_time){.sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec};
+}
+
+static void keep_state(struct inlay_server *s, const char *dir, const struct inlay_uuid *host_boot)
+{
+	int r = dir ? roster_open(dir, &s->secret, &s->roster) : 0;
+
+	/* Whoever has the roster has the directory. */
+	if (s->roster)
+		r = records_open(dir, &s->secret, host_boot, &s->records);
+
+	if (r < 0)
+		inlay_warning("%s: %s: locks and changes under way will be lost when this server restarts", dir,
+			r == -INLAY_EBUSY ? "another server uses this state directory" : inlay_status_text(r));
+}
+
 int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew *crew, struct inlay_server **ret)
 {
 	struct inlay_server *s = calloc(1, sizeof(*s));
@@ -52,6 +76,9 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->sessions_max = config->sessions_max ? config->sessions_max : INLAY_SESSIONS_MAX;
 	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
 	s->identify = config->identify;
+	s->file_clock = config->file_clock ? config->file_clock : host_clock;
+	s->file_clock_arg = config->file_clock_arg;
+	s->grace_end_ns = clock_ns() + s->lease_ms * UINT64_C(1000000);
 	s->banner = strdup(config->banner ? config->banner : "inlayd");
 	inlay_list_init(&s->exports);
 	inlay_list_init(&s->sessions);
@@ -64,6 +91,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 		free(s);
 		return r;
 	}
+	keep_state(s, config->state_dir, &config->host_boot);
 	*ret = s;
 	return 0;
 }
@@ -74,11 +102,14 @@ void inlay_server_free(struct inlay_server *s)
 
 	if (!s)
 		return;
+	s->stopping = true;
 	for (unsigned i = 0; i < s->nloops; i++)
 		peers_free(&s->loops[i]);
 	sessions_end(s, NULL, NULL);
 	while ((it = inlay_list_pop(&s->exports)))
 		export_unref(inlay_container(it, struct inlay_export, link));
+	records_close(s->records);
+	roster_close(s->roster);
 	inlay_map_done(&s->by_id);
 	pthread_mutex_destroy(&s->lock);
 	free(s->loops);

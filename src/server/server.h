@@ -12,6 +12,7 @@
 #include "net/chunk.h"
 #include "net/loop.h"
 #include "net/uring.h"
+#include "server/record.h"
 #include "store/store.h"
 #include "wire/frame.h"
 
@@ -37,6 +38,15 @@ struct inlay_server_config {
 	uint32_t lease_ms;              /* 0: INLAY_LEASE_MS */
 	uint32_t sessions_max, conns_max; /* 0: the limits of limits.h */
 	const char *banner;             /* program and version */
+	/*
+	 * A directory of this server's own, where it notes what must be known after a restart; NULL: nothing is kept. One that
+	 * can't be used is warned of, and done without.
+	 */
+	const char *state_dir;
+	struct inlay_uuid host_boot;    /* differs at each start of the host */
+	/* The clock that files get their times from, as coarse as it is for them. NULL: this host's. */
+	struct inlay_time (*file_clock)(void *arg);
+	void *file_clock_arg;
 	/*
 	 * Whose a connection is: 1 with *ret for a user of this host, 0 for another host's, or a status. On exports with
 	 * identity_client only who isn't of this host, root, and the server's own user then speak for others; anyone else acts
@@ -84,6 +94,7 @@ struct inlay_request {
 	const uint8_t *body, *data; /* valid until the user is done with the reply */
 	uint32_t body_len, data_len;
 	bool nowait;                /* -INLAY_EAGAIN rather than wait for a disk (READ only) */
+	struct record_ref record;   /* lane NULL, redo false: it is not recorded */
 	/* Where READ's payload is wanted, when the user has room for it already; else the executor takes a chunk. */
 	uint8_t *data_room;
 	uint32_t data_room_len;
@@ -121,6 +132,8 @@ bool inlay_request_submit(struct inlay_request *rq, struct inlay_loop *l,
 int inlay_local_session_new(struct inlay_server *s, const char *export_name,
                             void (*wake)(void *arg, const struct inlay_event_lock_req *e), void *arg,
                             struct inlay_node_id *ret_root, struct inlay_attr *ret_attr, struct inlay_session **ret);
+/* Before its first request: it is this client's, and may reclaim what the client had in a session before. */
+void inlay_local_session_reclaim(struct inlay_session *ss, const struct inlay_uuid *client, bool had_session);
 /* Frees its handles and locks; no request may be under way. */
 void inlay_local_session_free(struct inlay_session *ss);
 /* The host's descriptor behind an open handle, duplicated (the caller closes it), for passthrough; or a status. */

@@ -48,11 +48,12 @@ static void lane_free(struct lane *la)
 
 static void session_free(struct inlay_session *ss)
 {
-	inlay_table_free(ss->handles);
+	handles_done(ss);
 	nodes_drop(ss);
 	for (unsigned i = 0; i < INLAY_LANES_MAX; i++)
 		lane_free(ss->lanes[i]);
 	pthread_mutex_destroy(&ss->lock);
+	record_put(ss->record, ss->server->stopping);
 	export_unref(ss->ex);
 	free(ss->as);
 	free(ss);
@@ -188,6 +189,7 @@ void session_end(struct inlay_session *ss, const char *why)
 	if (why)
 		inlay_info("session of %s on export '%s' is over: %s (peer %s)", ss->host, ss->ex->name, why, ss->peer);
 	locks_drop(ss->ex->locks, ss, NULL);
+	holder_strike(ss);
 	handles_close_all(ss);
 	close_lanes(ss);
 	session_unref(ss);
@@ -244,6 +246,7 @@ void sessions_expire(struct inlay_server *s)
 {
 	uint64_t now = clock_ns();
 
+	grace_expire(s);
 	end_where(s, is_expired, &now, "not heard from for the lease time");
 }
 
@@ -257,6 +260,7 @@ static struct lane *lane_new(struct inlay_session *ss, uint32_t index, uint32_t 
 	la->session = ss;
 	la->index = index;
 	la->slots = inlay_slots_new(slots);
+	la->record = ss->record ? record_lane(ss->record, index) : NULL;
 	la->busy = calloc(slots, sizeof(la->busy[0]));
 	if (la->slots && la->busy)
 		return la;
@@ -339,6 +343,13 @@ int inlay_local_session_new(struct inlay_server *s, const char *export_name,
 	*ret_attr = attr;
 	*ret = session_ref(ss);
 	return 0;
+}
+
+void inlay_local_session_reclaim(struct inlay_session *ss, const struct inlay_uuid *client, bool had_session)
+{
+	ss->client = *client;
+	ss->reclaim = had_session ? RECLAIM_OPEN : RECLAIM_NONE;
+	session_record(ss);
 }
 
 void inlay_local_session_free(struct inlay_session *ss)

@@ -269,6 +269,13 @@ static bool session_message(struct peer *p, struct work *w)
 
 /* ---- the beginning of a request ---- */
 
+static struct record_ref record_of(const struct peer *p, const struct inlay_frame *f)
+{
+	if (f->flags & INLAY_FRAME_REDO)
+		return (struct record_ref){p->lane->record, f->lane & 0xff, f->lane >> 8, f->status, true};
+	return (struct record_ref){p->lane->record, f->slot, session_tag(p->session), f->seq, false};
+}
+
 static void fill(struct work *w, struct peer *p, const struct inlay_frame *f, const uint8_t *body, const uint8_t *data,
                  struct inlay_chunk *chunk)
 {
@@ -289,6 +296,7 @@ static void fill(struct work *w, struct peer *p, const struct inlay_frame *f, co
 	rq->body_len = f->body;
 	rq->data_len = inlay_frame_data_len(f);
 	rq->nowait = false;
+	rq->record = record_of(p, f);
 	rq->data_room = NULL;
 	rq->data_room_len = 0;
 	rq->status = 0;

@@ -36,6 +36,8 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	l->index = index;
 	l->since_ns = l->lost_ns = l->heard_ns = l->spoke_ns = now_ns;
 	inlay_list_init(&l->waiting);
+	inlay_list_init(&l->reclaims);
+	inlay_list_init(&l->redo);
 	l->slot = calloc(INLAY_SLOTS_MAX, sizeof(l->slot[0]));
 	l->free_slots = calloc(INLAY_SLOTS_MAX, sizeof(l->free_slots[0]));
 	if (!l->slot || !l->free_slots) {
@@ -48,9 +50,17 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	return 0;
 }
 
+/* The slot stays taken. */
+static void slot_leave(struct inlay_lane *l, uint32_t slot)
+{
+	if (l->slot[slot].call && l->slot[slot].call->redo)
+		l->redoing--;
+	l->slot[slot].call = NULL;
+}
+
 static void slot_free(struct inlay_lane *l, uint32_t slot)
 {
-	l->slot[slot].call = NULL;
+	slot_leave(l, slot);
 	l->slot[slot].abandoned = false;
 	l->outstanding--;
 	l->free_slots[l->slots - l->outstanding - 1] = slot;
@@ -59,7 +69,7 @@ static void slot_free(struct inlay_lane *l, uint32_t slot)
 void lane_slots_reset(struct inlay_lane *l, uint32_t slots)
 {
 	l->slots = slots;
-	l->outstanding = 0;
+	l->outstanding = l->redoing = 0;
 	for (uint32_t i = 0; i < slots; i++) {
 		l->slot[i] = (struct inlay_lane_slot){0};
 		l->free_slots[i] = slots - 1 - i;
@@ -76,8 +86,12 @@ static void fail_all(struct inlay_lane *l, int status)
 		if (!c)
 			continue;
 		slot_free(l, i);
-		finish(c, status);
+		finish(c, c->reclaims ? -INLAY_ECANCELED : status);
 	}
+	while ((it = inlay_list_pop(&l->reclaims)))
+		finish(inlay_container(it, struct inlay_call, link), -INLAY_ECANCELED);
+	while ((it = inlay_list_pop(&l->redo)))
+		finish(inlay_container(it, struct inlay_call, link), status);
 	while ((it = inlay_list_pop(&l->waiting)))
 		finish(inlay_container(it, struct inlay_call, link), status);
 }
@@ -86,6 +100,11 @@ void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_
 {
 	if (l->state == INLAY_LANE_OPEN)
 		l->lost_ns = now_ns;
+	/* Whoever counts none has seen all that the lanes' replies have done. */
+	if (lane_is_up(state) && !lane_is_up(l->state))
+		__atomic_add_fetch(&l->client->up, 1, __ATOMIC_RELAXED);
+	else if (!lane_is_up(state) && lane_is_up(l->state))
+		__atomic_sub_fetch(&l->client->up, 1, __ATOMIC_RELEASE);
 	l->state = state;
 	l->since_ns = now_ns;
 }
@@ -106,7 +125,7 @@ void lane_drop(struct inlay_lane *l, int status)
 
 void inlay_lane_end(struct inlay_lane *l)
 {
-	l->state = INLAY_LANE_DEAD;
+	lane_state(l, INLAY_LANE_DEAD, l->since_ns);
 	l->why_dead = -INLAY_ECANCELED;
 	fail_all(l, -INLAY_ECANCELED);
 }
@@ -129,8 +148,10 @@ void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t
 		.size = INLAY_FRAME_HEADER + c->body_len + c->data_len,
 		.type = c->type,
 		.kind = INLAY_FRAME_REQUEST,
-		.flags = flags,
+		.flags = c->redo ? flags | INLAY_FRAME_REDO : flags,
 		.slot = c->slot,
+		.status = c->redo ? c->prior_seq : 0,
+		.lane = c->redo ? c->prior_where : 0,
 		.seq = seq,
 		.body = c->body_len,
 	});
@@ -155,6 +176,7 @@ static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns
 	uint32_t slot = l->free_slots[l->slots - l->outstanding - 1];
 
 	l->outstanding++;
+	l->redoing += c->redo;
 	l->slot[slot].call = c;
 	c->slot = slot;
 	lane_send(l, c, ++l->slot[slot].seq, 0, now_ns);
@@ -162,13 +184,21 @@ static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns
 
 static bool may_send(const struct inlay_lane *l)
 {
-	return l->state == INLAY_LANE_OPEN && !l->dropped;
+	return lane_is_up(l->state) && !l->dropped;
+}
+
+/* What goes out next in this state. */
+static struct inlay_list *queue_of(struct inlay_lane *l)
+{
+	if (l->state == INLAY_LANE_RECLAIM)
+		return &l->reclaims;
+	return l->redoing || !inlay_list_empty(&l->redo) ? &l->redo : &l->waiting;
 }
 
 void lane_pump(struct inlay_lane *l, uint64_t now_ns)
 {
-	while (may_send(l) && !inlay_list_empty(&l->waiting)) {
-		struct inlay_call *c = inlay_container(l->waiting.next, struct inlay_call, link);
+	while (may_send(l) && !inlay_list_empty(queue_of(l))) {
+		struct inlay_call *c = inlay_container(queue_of(l)->next, struct inlay_call, link);
 
 		if (!may_take_slot(l, c))
 			return;
@@ -201,14 +231,22 @@ void lane_replay(struct inlay_lane *l, uint64_t now_ns)
 
 /*
  * What the end of a session means for a call that was sent in it: requests that only let go of something of that
- * session have what they wanted; those that change nothing are simply sent again (OPENDIR changes the dead session
- * only); for the others nobody can tell whether they happened, and doing them twice may destroy data.
+ * session have what they wanted; those that change nothing are simply sent again (opening and locking change the dead
+ * session only); for the others nobody can tell whether they happened, and doing them twice may destroy data.
  */
 enum fate { FATE_AGAIN, FATE_DONE, FATE_FAILED };
 
-static enum fate fate_of(uint16_t type)
+static bool opens_only(const struct inlay_call *c)
 {
-	switch (type) {
+	struct inlay_reader r = inlay_reader(c->head + INLAY_FRAME_HEADER, c->body_len);
+	struct inlay_open_req m;
+
+	return inlay_get_open_req(&r, &m) == 0 && !(m.flags & INLAY_O_TRUNC);
+}
+
+static enum fate fate_of(const struct inlay_call *c)
+{
+	switch (c->type) {
 	case INLAY_CLOSE:
 	case INLAY_FORGET:
 	case INLAY_LOCK_CANCEL:
@@ -216,13 +254,30 @@ static enum fate fate_of(uint16_t type)
 	case INLAY_BYE:
 		return FATE_DONE;
 	case INLAY_OPENDIR:
+	case INLAY_TMPFILE: /* what it had made went with the handle */
+	case INLAY_LOCK:
 		return FATE_AGAIN;
+	case INLAY_OPEN:
+		return opens_only(c) ? FATE_AGAIN : FATE_FAILED;
 	default:
-		return inlay_message_flags(type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
+		return inlay_message_flags(c->type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
 	}
 }
 
-void lane_session_lost(struct inlay_lane *l, uint32_t slots)
+/* What the call was in the session that is lost: the first, should there be more of them. */
+static void set_prior(const struct inlay_lane *l, struct inlay_call *c, uint32_t slot)
+{
+	const uint8_t *id = l->session.bytes;
+
+	c->sent = true;
+	if (c->redo)
+		return;
+	c->redo = true;
+	c->prior_seq = (uint32_t)l->slot[slot].seq;
+	c->prior_where = slot | (uint32_t)id[0] << 8 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 24;
+}
+
+void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo)
 {
 	struct inlay_list again, over;
 	struct inlay_list *it;
@@ -236,8 +291,17 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots)
 			continue;
 		c->slot = INLAY_NO_SLOT;
 		c->sent = false;
-		inlay_list_append(fate_of(c->type) == FATE_AGAIN ? &again : &over, &c->link);
+		if (redo && !c->reclaims && fate_of(c) == FATE_FAILED) {
+			set_prior(l, c, i);
+			inlay_list_append(&l->redo, &c->link);
+			continue;
+		}
+		inlay_list_append(!c->reclaims && fate_of(c) == FATE_AGAIN ? &again : &over, &c->link);
 	}
+	while (!redo && (it = inlay_list_pop(&l->redo)))
+		inlay_list_append(&over, it);
+	while ((it = inlay_list_pop(&l->reclaims)))
+		inlay_list_append(&over, it);
 	while (!inlay_list_empty(&again)) {
 		it = again.prev;
 		inlay_list_remove(it);
@@ -247,21 +311,39 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots)
 	while ((it = inlay_list_pop(&over))) {
 		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
 
-		finish(c, fate_of(c->type) == FATE_DONE ? 0 : -INLAY_EIO);
+		finish(c, c->reclaims ? -INLAY_ECANCELED : fate_of(c) == FATE_DONE ? 0 : -INLAY_EIO);
 	}
 }
 
-void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+static void take_call(struct inlay_call *c, bool reclaims, uint64_t now_ns)
 {
 	inlay_list_init(&c->link);
 	c->slot = INLAY_NO_SLOT;
 	c->sent = false;
+	c->reclaims = reclaims;
+	c->redo = false;
 	c->submit_ns = now_ns;
+}
+
+void inlay_lane_reclaim(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	take_call(c, true, now_ns);
+	if (l->state != INLAY_LANE_RECLAIM) {
+		finish(c, -INLAY_ECANCELED);
+		return;
+	}
+	inlay_list_append(&l->reclaims, &c->link);
+	lane_pump(l, now_ns);
+}
+
+void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
+{
+	take_call(c, false, now_ns);
 	if (l->state == INLAY_LANE_DEAD) {
 		finish(c, l->why_dead);
 		return;
 	}
-	if (may_send(l) && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
+	if (may_send(l) && queue_of(l) == &l->waiting && inlay_list_empty(&l->waiting) && may_take_slot(l, c))
 		send_new(l, c, now_ns);
 	else
 		inlay_list_append(&l->waiting, &c->link);
@@ -274,7 +356,7 @@ static void give_up(struct inlay_lane *l, struct inlay_call *c, int status)
 	if (c->slot == INLAY_NO_SLOT) {
 		inlay_list_remove(&c->link);
 	} else {
-		l->slot[c->slot].call = NULL;
+		slot_leave(l, c->slot);
 		l->slot[c->slot].abandoned = true; /* still taken, until the server was heard about it */
 	}
 	finish(c, status);
@@ -291,7 +373,7 @@ bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force)
 {
 	if (!is_on_lane(l, c))
 		return false;
-	if (c->sent && (l->state == INLAY_LANE_OPEN || !force))
+	if (c->sent && (lane_is_up(l->state) || !force))
 		return false;
 	give_up(l, c, -INLAY_EINTR);
 	return true;
@@ -302,9 +384,31 @@ static uint64_t wait_end(const struct inlay_lane *l, const struct inlay_call *c)
 	uint64_t from = c->submit_ns > l->lost_ns ? c->submit_ns : l->lost_ns;
 	uint64_t end;
 
-	if (c == &l->ping || __builtin_add_overflow(from, l->client->timeout_ns, &end))
+	if (c == &l->ping || c->reclaims || __builtin_add_overflow(from, l->client->timeout_ns, &end))
 		return UINT64_MAX;
 	return end;
+}
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t gather_due_in(struct inlay_lane *l, struct inlay_list *queue, struct inlay_list *due, uint64_t now_ns)
+{
+	uint64_t next = UINT64_MAX;
+
+	inlay_list_each_safe(it, tmp, queue) {
+		uint64_t end = wait_end(l, inlay_container(it, struct inlay_call, link));
+
+		if (end <= now_ns) {
+			inlay_list_remove(it);
+			inlay_list_append(due, it);
+		} else if (end < next) {
+			next = end;
+		}
+	}
+	return next;
 }
 
 /* Moves what is due to `due` and returns when the next one is. */
@@ -317,25 +421,15 @@ static uint64_t gather_due(struct inlay_lane *l, struct inlay_list *due, uint64_
 		uint64_t end = c ? wait_end(l, c) : UINT64_MAX;
 
 		if (end <= now_ns) {
-			l->slot[i].call = NULL;
+			slot_leave(l, i);
 			l->slot[i].abandoned = true;
 			inlay_list_append(due, &c->link);
 		} else if (end < next) {
 			next = end;
 		}
 	}
-	inlay_list_each_safe(it, tmp, &l->waiting) {
-		struct inlay_call *c = inlay_container(it, struct inlay_call, link);
-		uint64_t end = wait_end(l, c);
-
-		if (end <= now_ns) {
-			inlay_list_remove(it);
-			inlay_list_append(due, it);
-		} else if (end < next) {
-			next = end;
-		}
-	}
-	return next;
+	next = min64(next, gather_due_in(l, &l->redo, due, now_ns));
+	return min64(next, gather_due_in(l, &l->waiting, due, now_ns));
 }
 
 static uint64_t tick_down(struct inlay_lane *l, uint64_t now_ns)
@@ -354,11 +448,6 @@ static uint64_t tick_down(struct inlay_lane *l, uint64_t now_ns)
 
 /* ---- time ---- */
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t max64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -374,7 +463,7 @@ static void ping(struct inlay_lane *l, uint64_t now_ns)
 	if (may_take_slot(l, &l->ping))
 		send_new(l, &l->ping, now_ns);
 	else
-		inlay_list_prepend(&l->waiting, &l->ping.link);
+		inlay_list_prepend(queue_of(l), &l->ping.link);
 }
 
 static uint64_t tick_open(struct inlay_lane *l, uint64_t now_ns)
@@ -398,11 +487,13 @@ uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns)
 {
 	uint64_t hello_due = l->since_ns + INLAY_HELLO_TIMEOUT_MS * MS;
 
-	if (l->dropped && l->state == INLAY_LANE_OPEN)
+	if (l->dropped && lane_is_up(l->state))
 		return now_ns + INLAY_HELLO_TIMEOUT_MS * MS;
 	switch (l->state) {
 	case INLAY_LANE_OPEN:
 		return tick_open(l, now_ns);
+	case INLAY_LANE_RECLAIM:
+		return min64(tick_open(l, now_ns), tick_down(l, now_ns));
 	case INLAY_LANE_DEAD:
 		return UINT64_MAX;
 	case INLAY_LANE_HELLO:
@@ -486,9 +577,9 @@ int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	l->heard_ns = now_ns;
 	if (l->state == INLAY_LANE_HELLO && f->kind == INLAY_FRAME_REPLY)
 		return lane_hello_reply(l, f, body, now_ns);
-	if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_REPLY)
+	if (lane_is_up(l->state) && f->kind == INLAY_FRAME_REPLY)
 		r = reply(l, f, body, data, hold);
-	else if (l->state == INLAY_LANE_OPEN && f->kind == INLAY_FRAME_EVENT)
+	else if (lane_is_up(l->state) && f->kind == INLAY_FRAME_EVENT)
 		r = event(l, f, body);
 	if (r < 0)
 		lane_drop(l, r);

@@ -9,8 +9,14 @@
  *      +------+ connected() +-------+ HELLO's reply  +------+
  *      | DOWN |------------>| HELLO |--------------->| OPEN |
  *      +------+             +-------+                +------+
- *         ^  disconnected()     |                        |
- *         +---------------------+------------------------+      refused by the server: DEAD, every call fails
+ *         ^  disconnected()     |  a new session         ^ reclaimed()
+ *         |                     |  after another    +---------+
+ *         |                     +------------------>| RECLAIM |  lane 0 only
+ *         |                                         +---------+
+ *         +---- from any of them                                refused by the server: DEAD, every call fails
+ *
+ * When the server doesn't know the session any more, lane 0 opens a new one. Before anything else happens in it, what the
+ * old one had open is reclaimed there: every other lane is down by then, and stays so until that is over.
  */
 #ifndef INLAY_SESSION_CLIENT_H
 #define INLAY_SESSION_CLIENT_H
@@ -50,6 +56,9 @@ struct inlay_call {
 	/* The lane's: */
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */
+	bool reclaims;       /* by inlay_lane_reclaim() */
+	bool redo;           /* sent in a session that is lost, as this: */
+	uint32_t prior_where, prior_seq; /* as the frame's header has them */
 	uint64_t submit_ns;
 };
 
@@ -63,13 +72,21 @@ struct inlay_lane_ops {
 	void (*drop)(struct inlay_lane *l, int status);
 	/*
 	 * The lane became OPEN, or DEAD with why; resumed: earlier slots and handles live on. Not resumed though the lane
-	 * was OPEN before: sent calls that change something have ended with -INLAY_EIO, handles are gone.
+	 * was OPEN before: sent calls that change something are asked for again by what they were in the old session (by a server
+	 * that can't do that, they have ended with -INLAY_EIO), handles are those that were reclaimed.
 	 */
 	void (*opened)(struct inlay_lane *l, bool resumed);
 	void (*dead)(struct inlay_lane *l, int status);
 	/* EVENT_LOCK or EVENT_RECALL arrived (already checked and decoded). */
 	void (*event_lock)(struct inlay_lane *l, const struct inlay_event_lock_req *e);
 	void (*event_recall)(struct inlay_lane *l, const struct inlay_event_recall_req *e);
+	/*
+	 * Lane 0 only; NULL: nothing is ever reclaimed. session_lost: drop the connections of all other lanes. reclaim: a new
+	 * session is there: inlay_lane_reclaim() what the old one had, then, later, inlay_lane_reclaimed(). When the new one is
+	 * lost meanwhile, these calls have ended with -INLAY_ECANCELED, and reclaim is called again. False: it can't be done.
+	 */
+	void (*session_lost)(struct inlay_lane *l);
+	bool (*reclaim)(struct inlay_lane *l);
 };
 
 /*
@@ -84,6 +101,8 @@ struct inlay_client {
 	char host[256];                  /* who we are, for the server's logs */
 	uint32_t slots_wanted;
 	uint64_t timeout_ns;             /* how long a call may wait for a connection; 0 = for ever */
+	bool reclaiming;                 /* lane 0 has a new session in which nothing else may happen yet */
+	uint32_t up;                     /* atomic: lanes that are OPEN or RECLAIM */
 	/* From the first HELLO's reply, constant from then on: */
 	uint32_t lanes_max, max_data, export_flags;
 	struct inlay_node_id root;
@@ -92,7 +111,7 @@ struct inlay_client {
 	char rules[INLAY_RULES_MAX + 1]; /* NUL-terminated */
 };
 
-enum inlay_lane_state { INLAY_LANE_DOWN, INLAY_LANE_HELLO, INLAY_LANE_OPEN, INLAY_LANE_DEAD };
+enum inlay_lane_state { INLAY_LANE_DOWN, INLAY_LANE_HELLO, INLAY_LANE_RECLAIM, INLAY_LANE_OPEN, INLAY_LANE_DEAD };
 
 struct inlay_lane {
 	struct inlay_client *client;
@@ -110,6 +129,9 @@ struct inlay_lane {
 	bool dropped;                /* drop() was called, disconnected() has not followed yet */
 	uint32_t slots, outstanding; /* granted; in use. The last free one is kept for PING */
 	struct inlay_list waiting;   /* calls without a slot */
+	struct inlay_list reclaims;  /* the same, of inlay_lane_reclaim() */
+	struct inlay_list redo;      /* the same, of lost sessions: they go first, and nothing else before they are answered */
+	uint32_t redoing;            /* of them, in a slot */
 	struct inlay_lane_slot *slot; /* slots entries: call and seq */
 	uint32_t *free_slots;        /* stack of free slot numbers */
 	uint64_t hello_seq;
@@ -140,6 +162,10 @@ int inlay_lane_frame(struct inlay_lane *l, const struct inlay_frame *f, const ui
                      void *hold, uint64_t now_ns);
 /* Sends, or queues until there is a slot and a connection. On a DEAD lane done() runs at once with why_dead. */
 void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns);
+/* In RECLAIM: as submit, but goes out now. -INLAY_ECANCELED at once in any other state. */
+void inlay_lane_reclaim(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns);
+/* All that could be reclaimed is: the lane is OPEN, others may join. Run as inlay_lane_connected() is, one at a time. */
+void inlay_lane_reclaimed(struct inlay_lane *l, uint64_t now_ns);
 /*
  * Ends a call that has never been sent, with -INLAY_EINTR, and returns true. A call that may have reached the server
  * is left alone (false): it has an outcome that must be known, unless the lane is not OPEN and force is true. So is one

@@ -24,6 +24,11 @@ static uint32_t slots_asked(const struct inlay_client *k)
 	return n < INLAY_SLOTS_MAX ? n : INLAY_SLOTS_MAX;
 }
 
+static uint64_t features(const struct inlay_lane *l)
+{
+	return l->ops->reclaim ? INLAY_FEATURE_RECLAIM : 0;
+}
+
 static void send_hello(struct inlay_lane *l, uint64_t now_ns)
 {
 	struct inlay_client *k = l->client;
@@ -31,7 +36,7 @@ static void send_hello(struct inlay_lane *l, uint64_t now_ns)
 	struct inlay_hello_req m = {
 		.version_min = INLAY_PROTOCOL_VERSION,
 		.version_max = INLAY_PROTOCOL_VERSION,
-		.features = INLAY_FEATURES_KNOWN,
+		.features = features(l),
 		.client = k->client,
 		.lane = l->index,
 		.slots = l->slots ? l->slots : slots_asked(k),
@@ -42,6 +47,8 @@ static void send_hello(struct inlay_lane *l, uint64_t now_ns)
 
 	if (!l->fresh)
 		m.session = k->session;
+	else if (l->ops->reclaim)
+		m.previous = k->session;
 	inlay_put_hello_req(&w, &m);
 	if (inlay_call_end(&l->hello_call, &w) < 0) {
 		lane_drop(l, -INLAY_EOVERFLOW); /* unreachable: both names have bounds that fit */
@@ -59,7 +66,7 @@ void inlay_lane_connected(struct inlay_lane *l, uint64_t now_ns)
 	l->heard_ns = now_ns;
 	l->dropped = false;
 	l->fresh = uuid_is_zero(&l->client->session);
-	if (l->fresh && l->index)
+	if (l->index && (l->fresh || l->client->reclaiming))
 		lane_drop(l, -INLAY_ENOSESSION); /* only lane 0 may open one */
 	else
 		send_hello(l, now_ns);
@@ -86,8 +93,14 @@ static int refused(struct inlay_lane *l, uint32_t number, uint64_t now_ns)
 	int status = number > INLAY_EUNKNOWN ? -INLAY_EUNKNOWN : -(int)number;
 
 	if (status == -INLAY_ENOSESSION && l->index == 0 && !l->fresh) {
+		if (l->ops->session_lost)
+			l->ops->session_lost(l);
 		l->fresh = true;
-		send_hello(l, now_ns);
+		/* Replies of the old session may still be read: what they bring has to be reclaimed, too. */
+		if (l->ops->reclaim && __atomic_load_n(&l->client->up, __ATOMIC_ACQUIRE))
+			lane_drop(l, status);
+		else
+			send_hello(l, now_ns);
 		return 0;
 	}
 	if (is_final(status))
@@ -101,7 +114,7 @@ static bool reply_ok(const struct inlay_lane *l, const struct inlay_hello_rep *m
 {
 	const struct inlay_client *k = l->client;
 
-	if (m->version != INLAY_PROTOCOL_VERSION || m->features & ~(uint64_t)INLAY_FEATURES_KNOWN || m->resumed > 1)
+	if (m->version != INLAY_PROTOCOL_VERSION || m->features & ~features(l) || m->resumed > 1)
 		return false;
 	if (!m->slots || m->slots > (l->slots ? l->slots : slots_asked(k)) || !m->lanes || !m->lease_ms)
 		return false;
@@ -132,11 +145,43 @@ static void take(struct inlay_client *k, const struct inlay_hello_rep *m)
 	k->rules[m->rules.len] = '\0';
 }
 
+static void open_lane(struct inlay_lane *l, bool resumed, uint64_t now_ns)
+{
+	lane_state(l, INLAY_LANE_OPEN, now_ns);
+	l->ops->opened(l, resumed);
+	if (resumed)
+		lane_replay(l, now_ns);
+	lane_pump(l, now_ns);
+}
+
+void inlay_lane_reclaimed(struct inlay_lane *l, uint64_t now_ns)
+{
+	struct inlay_list *it;
+
+	if (l->state != INLAY_LANE_RECLAIM)
+		return;
+	l->client->reclaiming = false;
+	while ((it = inlay_list_pop(&l->reclaims))) /* a PING */
+		inlay_list_prepend(&l->waiting, it);
+	open_lane(l, false, now_ns);
+}
+
+/* again: from the start, in a session that is new. */
+static void reclaim(struct inlay_lane *l, bool again, uint64_t now_ns)
+{
+	lane_state(l, INLAY_LANE_RECLAIM, now_ns);
+	if (!again)
+		lane_replay(l, now_ns);
+	else if (!l->ops->reclaim(l))
+		inlay_lane_reclaimed(l, now_ns);
+	lane_pump(l, now_ns);
+}
+
 int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, uint64_t now_ns)
 {
 	struct inlay_reader r = inlay_reader(body, f->body);
 	struct inlay_hello_rep m;
-	bool resumed;
+	bool resumed, again;
 
 	if (f->type != INLAY_HELLO || f->slot != INLAY_NO_SLOT || f->seq != l->hello_seq)
 		goto bad;
@@ -148,17 +193,24 @@ int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	resumed = m.resumed && uuid_is(&l->session, &m.session);
 	if (resumed && m.slots != l->slots)
 		goto bad;
+	again = l->fresh && !uuid_is_zero(&l->client->session) && m.features & INLAY_FEATURE_RECLAIM;
+	again |= l->index == 0 && l->client->reclaiming && !resumed;
+	if (again && __atomic_load_n(&l->client->up, __ATOMIC_ACQUIRE)) { /* one came up meanwhile: see refused() */
+		lane_drop(l, -INLAY_ENOSESSION);
+		return 0;
+	}
 	if (l->index == 0)
 		take(l->client, &m); /* the other lanes only read it */
-	l->session = m.session;
 	l->lease_ms = m.lease_ms;
 	if (!resumed)
-		lane_session_lost(l, m.slots);
-	lane_state(l, INLAY_LANE_OPEN, now_ns);
-	l->ops->opened(l, resumed);
-	if (resumed)
-		lane_replay(l, now_ns);
-	lane_pump(l, now_ns);
+		lane_session_lost(l, m.slots, m.features & INLAY_FEATURE_RECLAIM);
+	l->session = m.session;
+	if (again)
+		l->client->reclaiming = true;
+	if (l->index == 0 && l->client->reclaiming)
+		reclaim(l, again, now_ns);
+	else
+		open_lane(l, resumed, now_ns);
 	return 0;
 bad:
 	lane_drop(l, -INLAY_EPROTO);

@@ -23,10 +23,18 @@ void lane_send(struct inlay_lane *l, struct inlay_call *c, uint64_t seq, uint8_t
 void lane_pump(struct inlay_lane *l, uint64_t now_ns);
 /* Sends again what is in the slots. */
 void lane_replay(struct inlay_lane *l, uint64_t now_ns);
+/* Whether requests go out at all: ordinary ones, or those of a reclaim. */
+static inline bool lane_is_up(enum inlay_lane_state state)
+{
+	return state == INLAY_LANE_OPEN || state == INLAY_LANE_RECLAIM;
+}
 /* Every slot free, nothing sent yet. */
 void lane_slots_reset(struct inlay_lane *l, uint32_t slots);
-/* Settles the calls of a session that is over; what goes out again stands first among the waiting. */
-void lane_session_lost(struct inlay_lane *l, uint32_t slots);
+/*
+ * Settles the calls of a session that is over (l->session is its id still); what goes out again stands first among the
+ * waiting. redo: the server can be asked what has become of those that change something.
+ */
+void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo);
 int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, uint64_t now_ns);
 
 #endif

@@ -36,9 +36,10 @@ static bool kind_ok(const struct inlay_frame *f, int msg, unsigned want_kinds)
 /* Reserved bits and words are zero, so that a later version can give them a meaning. */
 static bool reserved_ok(const struct inlay_frame *f)
 {
-	unsigned flags = f->kind == INLAY_FRAME_REQUEST ? INLAY_FRAME_REPLAY : 0;
+	unsigned flags = f->kind == INLAY_FRAME_REQUEST ? INLAY_FRAME_REPLAY | INLAY_FRAME_REDO : 0;
+	bool redo = f->flags & INLAY_FRAME_REDO;
 
-	return !(f->flags & ~flags) && !f->lane && (!f->status || f->kind == INLAY_FRAME_REPLY);
+	return !(f->flags & ~flags) && (!f->lane || redo) && (!f->status || redo || f->kind == INLAY_FRAME_REPLY);
 }
 
 static bool sizes_ok(const struct inlay_frame *f, int msg)
@@ -53,7 +54,7 @@ static bool sizes_ok(const struct inlay_frame *f, int msg)
 	data = inlay_frame_data_len(f);
 	if (data > INLAY_DATA_MAX || (data && !(msg & may_carry)))
 		return false;
-	return !f->status || f->size == INLAY_FRAME_HEADER;
+	return !f->status || f->kind == INLAY_FRAME_REQUEST || f->size == INLAY_FRAME_HEADER;
 }
 
 int inlay_frame_parse(const uint8_t *p, size_t len, unsigned want_kinds, struct inlay_frame *ret_frame)

@@ -62,6 +62,8 @@
 	M(LOCK_CANCEL, lock_cancel, 48, INLAY_MSG_MUTATES) \
 	M(FORGET,      forget,      49, INLAY_MSG_MUTATES | INLAY_MSG_REQUEST_DATA) \
 	M(LEASE_RETURN, lease_return, 50, INLAY_MSG_MUTATES) \
+	M(REOPEN,      reopen,      51, INLAY_MSG_MUTATES) \
+	M(RECLAIM_DONE, reclaim_done, 52, INLAY_MSG_MUTATES) \
 	M(EVENT_LOCK,  event_lock,  64, INLAY_MSG_EVENT) \
 	M(EVENT_RECALL, event_recall, 65, INLAY_MSG_EVENT)
 
@@ -72,6 +74,7 @@
 	F(U64, features, "feature bits the client knows") \
 	F(UUID, client, "the client process, random") \
 	F(UUID, session, "session to join or resume; zero for a new one") \
+	F(UUID, previous, "with a new one: the session that was lost, to reclaim what it had; zero for none") \
 	F(U32, lane, "which of the session's connections this is, from 0") \
 	F(U32, slots, "slots wanted on this lane") \
 	F(U32, max_data, "largest payload the client takes") \
@@ -143,12 +146,13 @@
 /* Open files */
 #define INLAY_OPEN_REQ(F) F(NODE, node, "regular file") F(CRED, cred, "caller") \
 	F(U32, flags, "INLAY_O_*") F(U32, inline_max, "reserved: most bytes of content wanted with the answer; zero")
-#define INLAY_OPEN_REP(F) F(U64, handle, "open file") F(ATTR, attr, "attributes") F(LEASE, lease, "lease on the node")
+#define INLAY_OPEN_REP(F) F(U64, handle, "open file") F(ATTR, attr, "attributes") F(LEASE, lease, "lease on the node") \
+	F(U64, token, "for REOPEN")
 /* Opens what exists too, unless EXCL. */
 #define INLAY_CREATE_REQ(F) F(NODE, dir, "directory") F(CRED, cred, "caller") F(U32, flags, "INLAY_O_*") \
 	F(U32, mode, "permissions") F(U32, umask, "caller's umask") F(U32, pad, "zero") F(NAME, name, "name")
 #define INLAY_CREATE_REP(F) F(NODE, node, "the file") F(U64, handle, "open file") F(ATTR, attr, "attributes") \
-	F(LEASE, lease, "lease on the node")
+	F(LEASE, lease, "lease on the node") F(U64, token, "for REOPEN")
 #define INLAY_TMPFILE_REQ(F) F(NODE, dir, "directory") F(CRED, cred, "caller") F(U32, flags, "INLAY_O_*") \
 	F(U32, mode, "permissions") F(U32, umask, "caller's umask") F(U32, pad, "zero")
 #define INLAY_TMPFILE_REP(F) INLAY_CREATE_REP(F)
@@ -177,7 +181,7 @@
 
 /* Listings. Payload of the answer: struct inlay_dirent, one after the other. */
 #define INLAY_OPENDIR_REQ(F) F(NODE, node, "directory") F(CRED, cred, "caller")
-#define INLAY_OPENDIR_REP(F) F(U64, handle, "open directory")
+#define INLAY_OPENDIR_REP(F) F(U64, handle, "open directory") F(U64, token, "for REOPEN")
 #define INLAY_READDIR_REQ(F) F(U64, handle, "open directory") F(U64, cookie, "0, or that of the last entry seen") \
 	F(U32, max, "payload bytes at most") F(U32, flags, "1 with node and attributes")
 #define INLAY_READDIR_REP(F) F(U32, count, "entries in the payload") F(U32, eof, "1: the listing ends here")
@@ -206,7 +210,7 @@
 /* Byte-range and whole-file locks. An owner is a number of the client's; its kind and session belong to it. */
 #define INLAY_LOCK_REQ(F) F(U64, handle, "open file") F(U64, owner, "who locks") F(U64, start, "first byte") \
 	F(U64, end, "last byte, 2^63-1 for the end of file") F(U32, kind, "0 POSIX, 1 flock") \
-	F(U32, type, "0 read, 1 write, 2 unlock") F(U32, pid, "for TESTLOCK") F(U32, flags, "1 wait")
+	F(U32, type, "0 read, 1 write, 2 unlock") F(U32, pid, "for TESTLOCK") F(U32, flags, "1 wait, 2 reclaim")
 #define INLAY_LOCK_REP(F)
 #define INLAY_TESTLOCK_REQ(F) F(U64, handle, "open file") F(U64, owner, "who asks") F(U64, start, "first byte") \
 	F(U64, end, "last byte") F(U32, kind, "0 POSIX, 1 flock") F(U32, type, "0 read, 1 write")
@@ -222,7 +226,19 @@
 #define INLAY_LEASE_RETURN_REQ(F) F(NODE, node, "file") F(LEASE, lease, "what is kept")
 #define INLAY_LEASE_RETURN_REP(F)
 
-/* Events; they have no slot and no reply. EVENT_LOCK is a hint to ask again. */
+/*
+ * Reclaim, in a session whose HELLO named a previous one: opens again what was open in it, by its old handle. The token
+ * says that it was open so; nothing else is judged again. RECLAIM_DONE: that was all, locks included.
+ */
+#define INLAY_REOPEN_REQ(F) F(U64, handle, "handle in the lost session; good in this one from now on") \
+	F(NODE, node, "the file") F(CRED, cred, "caller; directories only") \
+	F(U32, flags, "INLAY_O_* of the first opening, less EXCL, TRUNC and KILL_PRIV") \
+	F(U32, kind, "0 regular file, 1 directory") F(U64, token, "from the first opening's reply")
+#define INLAY_REOPEN_REP(F)
+#define INLAY_RECLAIM_DONE_REQ(F)
+#define INLAY_RECLAIM_DONE_REP(F)
+
+/* Events; they have no slot and no reply. EVENT_LOCK is a hint to ask again; handle 0: for all that is waited for. */
 #define INLAY_EVENT_LOCK_REQ(F) F(U64, handle, "open file of the waiter") F(U64, owner, "the waiter") \
 	F(U32, kind, "0 POSIX, 1 flock") F(U32, pad, "zero")
 #define INLAY_EVENT_LOCK_REP(F)

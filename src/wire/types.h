@@ -89,6 +89,7 @@ enum inlay_open_flags {
 	INLAY_O_KILL_PRIV = 1 << 9, /* with TRUNC: drop set-id bits */
 	INLAY_O_EXEC = 1 << 10,     /* opened to execute: needs x, not r */
 	INLAY_O_KNOWN = (1 << 11) - 1,
+	INLAY_O_AGAIN = INLAY_O_KNOWN & ~(INLAY_O_EXCL | INLAY_O_TRUNC | INLAY_O_KILL_PRIV), /* what REOPEN takes */
 };
 
 enum inlay_setattr_mask {
@@ -134,8 +135,10 @@ enum inlay_lock_kind { INLAY_LOCK_POSIX = 0, INLAY_LOCK_FLOCK = 1 };
 enum inlay_lock_type { INLAY_LOCK_READ = 0, INLAY_LOCK_WRITE = 1, INLAY_LOCK_UNLOCK = 2 };
 enum inlay_lock_flags {
 	INLAY_LOCK_WAIT = 1,     /* when held by another: note the waiter, answer QUEUED, send EVENT_LOCK when it may be free */
-	INLAY_LOCK_RECLAIM = 2,  /* reserved: reclaim in the grace period after a server restart */
+	INLAY_LOCK_RECLAIM = 2,  /* it was held in the session that is being reclaimed */
 };
+
+enum inlay_reopen_kind { INLAY_REOPEN_FILE = 0, INLAY_REOPEN_DIR = 1 };
 
 /* HELLO's reply: what the export is. */
 enum inlay_export_flags {
@@ -147,8 +150,8 @@ enum inlay_export_flags {
 /* Feature bits of HELLO: both ends must know a feature before either uses it. None is needed for version 1. */
 enum inlay_features {
 	INLAY_FEATURE_LEASES = 1,  /* reserved: leases and recall */
-	INLAY_FEATURE_RECLAIM = 2, /* reserved: reclaim after a server restart */
-	INLAY_FEATURES_KNOWN = 0,
+	INLAY_FEATURE_RECLAIM = 2, /* open files and locks reclaimed in a new session */
+	INLAY_FEATURES_KNOWN = INLAY_FEATURE_RECLAIM,
 };
 
 #endif

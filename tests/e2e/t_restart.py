@@ -1,50 +1,267 @@
-# What a killed and restarted server means to programs that had something open.
+# A killed and restarted server, as programs see it that had something open: a pause.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+import glob
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 
-from harness import test
+from harness import Failed, Skip, test
+from t_fsx import exercise
+from t_programs import sqlite_check
+
 
 # A program of its own: a process that is started while the server is away must have nothing to close there.
 HOLDER = """
 import errno, fcntl, json, os, sys
 os.chdir(sys.argv[1])
-held, locked = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("held", "locked"))
-os.write(held, b"content")
-os.fsync(held)
-fcntl.lockf(locked, fcntl.LOCK_EX)
+names = ("held", "locked", "renamed", "forbidden", "removed")
+held, locked, renamed, forbidden, removed = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in names)
+for fd in (held, renamed, forbidden, removed):
+    os.write(fd, b"content")
+log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+os.write(log, b"one ")
+os.rename("renamed", "elsewhere")
+os.chmod("forbidden", 0)
+os.unlink("removed")
+fcntl.lockf(locked, fcntl.LOCK_EX, 10, 5)
+fcntl.flock(held, fcntl.LOCK_SH)
+os.mkdir("directory")
+for i in range(3000):
+    os.close(os.open(f"directory/{i}", os.O_CREAT | os.O_WRONLY))
+listing = os.scandir("directory")
+seen = [next(listing).name for i in range(20)]
 print("ready", flush=True)
 sys.stdin.readline()
 def outcome(function, *arguments):
     try:
-        return function(*arguments)
+        result = function(*arguments)
+        return result.decode() if isinstance(result, bytes) else result
     except OSError as e:
         return errno.errorcode[e.errno]
 said = {
-    "read": outcome(os.pread, held, 10, 0), "write": outcome(os.pwrite, held, b"lost", 0), "sync": outcome(os.fsync, held),
-    "lock": outcome(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB), "size": os.fstat(held).st_size,
+    "read": outcome(os.pread, held, 10, 0), "write": outcome(os.write, held, b" and more"), "sync": outcome(os.fsync, held),
+    "renamed": outcome(os.pread, renamed, 10, 0), "forbidden": outcome(os.pread, forbidden, 10, 0),
+    "removed": outcome(os.pread, removed, 10, 0), "append": outcome(os.write, log, b"two"),
+    "size": os.fstat(held).st_size, "entries": len(set(seen + [e.name for e in listing])),
+    "unlock": outcome(fcntl.lockf, locked, fcntl.LOCK_UN),
 }
-with open("held", "r+b") as f, open("locked", "r+b") as g:
-    said["again"] = f.read().decode()
-    said["lock again"] = outcome(fcntl.lockf, g, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    f.write(b" and more")
 print(json.dumps(said), flush=True)
+sys.stdin.readline()
+"""
+
+# Says what becomes of an attempt to lock, and when it is over.
+THIEF = """
+import fcntl, json, os, sys, time
+os.chdir(sys.argv[1])
+locked, held = os.open("locked", os.O_RDWR), os.open("held", os.O_RDWR)
+print("ready", flush=True)
+sys.stdin.readline()
+def attempt(function, *arguments):
+    try:
+        function(*arguments)
+        return "got it"
+    except BlockingIOError:
+        return "refused"
+print(json.dumps([attempt(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 5),
+                  attempt(fcntl.flock, held, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                  attempt(fcntl.lockf, locked, fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0)]), flush=True)
+sys.stdin.readline()
 """
 
 
-@test(root=True)
+def program(t, text, directory):
+    proc = t.start(sys.executable, "-c", text, directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    t.eq(proc.stdout.readline(), b"ready\n")
+    return proc
+
+
+def ask(proc):
+    proc.stdin.write(b"\n")
+    proc.stdin.flush()
+    return json.loads(proc.stdout.readline())
+
+
+@test(root=True, timeout=120)
 def test_restart_open_files(t):
-    """descriptors from before the restart are ESTALE, not taken for none at all; what is opened anew works, locks are free"""
+    """open files, listings, locks and positions live on, also of what was renamed or forbidden meanwhile; removed is ESTALE"""
     server = t.server()
-    d = t.attach(server).dir
-    holder = t.start(sys.executable, "-c", HOLDER, d, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    t.eq(holder.stdout.readline(), b"ready\n")
+    holder = program(t, HOLDER, t.attach(server).dir)
+    thief = program(t, THIEF, t.attach(server).dir)
     server.stop(signal.SIGKILL)
     server.start()
-    out, _ = holder.communicate(b"\n", timeout=30)
-    t.eq(json.loads(out), {"read": "ESTALE", "write": "ESTALE", "sync": "ESTALE", "lock": "ESTALE", "size": 7,
-                           "again": "content", "lock again": None})
+    t.eq(ask(thief), ["refused", "refused", "got it"], "locks of others")
+    t.eq(ask(holder), {"read": "content", "write": 9, "sync": None, "renamed": "content", "forbidden": "content",
+                       "removed": "ESTALE", "append": 3, "size": 16, "entries": 3000, "unlock": None})
     with open(f"{t.export()}/held", "rb") as f:
         t.eq(f.read(), b"content and more")
+    with open(f"{t.export()}/log", "rb") as f:
+        t.eq(f.read(), b"one two")
+    for proc in (holder, thief):
+        proc.communicate(b"\n", timeout=30)
+
+
+@test(root=True, timeout=240)
+def test_restart_grace(t):
+    """while who held a lock is slow to come back, nobody else gets one; what is put off can be interrupted"""
+    server = t.server()
+    slow = t.attach(server)
+    holder = program(t, HOLDER, slow.dir)
+    thief, killed = program(t, THIEF, t.attach(server).dir), program(t, THIEF, t.attach(server).dir)
+    pid = slow.pid()
+    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+    try:
+        server.stop(signal.SIGKILL)
+        server.start()
+        for proc in (thief, killed):
+            proc.stdin.write(b"\n")
+            proc.stdin.flush()
+        time.sleep(3)
+        t.eq(thief.poll(), None)
+        killed.kill()
+        killed.wait(10)
+    finally:
+        subprocess.run(["kill", "-CONT", str(pid)], check=True)
+    t.eq(json.loads(thief.stdout.readline()), ["refused", "refused", "got it"], "locks of others")
+    t.eq(ask(holder)["unlock"], None)
+    for proc in (holder, thief):
+        proc.communicate(b"\n", timeout=30)
+
+
+# Starts the server again whenever it was killed. A process of its own, with nothing open in an attachment: what a new
+# process has to close there waits for the server that it is to become.
+SUPERVISOR = """#!%s
+import os, signal, subprocess, sys, time
+def stop(*_):
+    proc.terminate()
+signal.signal(signal.SIGTERM, stop)
+while True:
+    proc = subprocess.Popen([%r, *sys.argv[1:]])
+    with open(%r + ".new", "w") as f:
+        f.write(str(proc.pid))
+    os.rename(%r + ".new", %r)
+    code = proc.wait()
+    if code != -signal.SIGKILL:
+        sys.exit(code)
+    time.sleep(0.1 * (proc.pid %% 3 == 0))
+"""
+
+
+def supervised(t):
+    script, pid = t.path("supervisor"), t.path("server.pid")
+    t.file(script, SUPERVISOR % (sys.executable, t.inlayd, pid, pid, pid))
+    os.chmod(script, 0o755)
+    return t.server(binary=script)
+
+
+class Killer:
+    """Kills a supervised server with -9, now and then, as often as it is to be."""
+
+    def __init__(self, t, server, kills, every):
+        self.t, self.server, self.left, self.every, self.kills = t, server, kills, every, 0
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        last = 0
+        while self.kills < self.left and not self.stopped.wait(self.every * random.uniform(0.3, 1.7)):
+            with open(self.t.path("server.pid")) as f:
+                pid = int(f.read())
+            if pid != last and self.server.alive():
+                os.kill(pid, signal.SIGKILL)
+                last = pid
+                self.kills += 1
+
+    def end(self):
+        self.stopped.set()
+        self.thread.join()
+        if not self.server.alive():
+            raise Failed(f"the server did not start again: {self.server.log()[-500:]}")
+
+
+@contextlib.contextmanager
+def kills(t, server, count, every):
+    killer = Killer(t, server, count, every)
+    try:
+        yield killer
+    finally:
+        killer.end()
+
+
+@test(root=True, timeout=400)
+def test_restart_fsx(t):
+    """random operations against a model while the server is killed 20 times: all goes on, each change happens once"""
+    server = supervised(t)
+    mount = t.attach(server).dir
+    with kills(t, server, 5 if t.quick else 20, 0.4) as killer:
+        while killer.kills < killer.left:
+            exercise(t, 3000, 1, mount)
+
+
+@test(root=True, timeout=400)
+def test_restart_fsx_two_clients(t):
+    """the same by two clients in turn: each sees what the other has just done"""
+    server = supervised(t)
+    mounts = [t.attach(server).dir for _ in range(2)]
+    with kills(t, server, 5 if t.quick else 20, 0.4) as killer:
+        while killer.kills < killer.left:
+            exercise(t, 3000, 1, *mounts)
+
+
+@test(root=True, timeout=400)
+def test_restart_sqlite(t):
+    """SQLite, a writer on each of two clients, while the server is killed 20 times: no lock is lost, no row, none comes twice"""
+    server = supervised(t)
+    mounts = [t.attach(server).dir for _ in range(2)]
+    t.behind = t.export()
+    with kills(t, server, 5 if t.quick else 20, 0.6) as killer:
+        while killer.kills < killer.left:
+            sqlite_check(t, "delete", *mounts)
+            os.unlink(f"{mounts[0]}/test.db")
+
+
+@test(root=True, timeout=400)
+def test_restart_postgresql(t):
+    """pgbench while the server is killed 20 times: PostgreSQL sees no error, and what was committed is there"""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    if not found:
+        raise Skip("postgresql is not installed")
+    binaries = os.path.dirname(found[-1])
+    t.named_user()
+    server = supervised(t)
+    directory = t.attach(server).dir
+    os.mkdir(f"{directory}/pg")
+    os.chown(f"{directory}/pg", 12345, 12345)
+    sockets = t.dir("sockets", 0o777)
+    data, env = f"{directory}/pg/data", {"PGHOST": sockets, "PGUSER": "bench", "PGDATABASE": "postgres", "HOME": sockets}
+
+    def pg(program, *args):
+        return t.must(f"{binaries}/{program}", *args, user=12345, env=env, timeout=120, cwd=sockets).stdout
+
+    pg("initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-instructions")
+    pg("pg_ctl", "-D", data, "-w", "-t", "60", "-l", f"{sockets}/log", "-o",
+       f"-k {sockets} -c listen_addresses= -c shared_buffers=16MB -c max_connections=20", "start")
+    done = 0
+    try:
+        pg("pgbench", "-q", "-i", "-s", "2")
+        with kills(t, server, 5 if t.quick else 20, 0.6) as killer:
+            while killer.kills < killer.left:
+                pg("pgbench", "-c", "4", "-j", "2", "-n", "-t", "50")
+                done += 200
+        t.eq(int(pg("psql", "-Atc", "select count(*) from pgbench_history")), done, "transactions in the history")
+        sums = "select (select sum(abalance) from pgbench_accounts) = (select sum(bbalance) from pgbench_branches)"
+        t.eq(pg("psql", "-Atc", sums), "t\n", "sums agree")
+        pg("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        pg("pg_ctl", "-D", data, "-w", "-t", "60", "-l", f"{sockets}/log", "-o", f"-k {sockets} -c listen_addresses=", "start")
+        t.eq(pg("psql", "-Atc", sums), "t\n", "sums agree after recovery")
+    finally:
+        t.run(f"{binaries}/pg_ctl", "-D", data, "-m", "fast", "stop", user=12345, env=env, timeout=60)
+    with open(f"{sockets}/log") as f:
+        wrong = [line for line in f if "PANIC" in line or ("ERROR" in line and "could not" in line)]
+    t.eq(wrong, [], "what PostgreSQL complains of")

@@ -85,7 +85,7 @@ static void on_recall(struct inlay_lane *l, const struct inlay_event_recall_req 
 	(void)l, (void)e;
 }
 
-static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall};
+static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, NULL, NULL};
 
 static void submit(struct fuzz *z, struct fuzz_call *c, unsigned type);
 

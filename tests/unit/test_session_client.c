@@ -88,7 +88,7 @@ static void on_recall(struct inlay_lane *l, const struct inlay_event_recall_req 
 	((struct wire *)l->owner)->events++;
 }
 
-static const struct inlay_lane_ops ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall};
+static const struct inlay_lane_ops ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, NULL, NULL};
 
 static struct inlay_uuid uuid(uint8_t n)
 {

@@ -588,11 +588,19 @@ static void test_frame_reserved(void **state)
 	(void)state;
 	f.flags = INLAY_FRAME_REPLAY;
 	assert_int_equal(parse(f, ANY_KIND), 1);
-	for (unsigned bit = 1; bit < 8; bit++) {
+	for (unsigned bit = 2; bit < 8; bit++) {
 		f.flags = (uint8_t)(1u << bit);
 		assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
 	}
+	f.flags = INLAY_FRAME_REDO;
+	f.lane = UINT32_MAX;
+	f.status = UINT32_MAX;
+	assert_int_equal(parse(f, ANY_KIND), 1);
+	f.flags = INLAY_FRAME_REPLAY;
+	f.lane = 0;
+	assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
 	f.flags = 0;
+	f.status = 0;
 	f.lane = 1;
 	assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
 	f.lane = 0;
@@ -610,6 +618,8 @@ static void test_frame_reserved(void **state)
 	assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
 	f = frame(INLAY_READ, INLAY_FRAME_REPLY, 8, 0);
 	f.flags = INLAY_FRAME_REPLAY;
+	assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
+	f.flags = INLAY_FRAME_REDO;
 	assert_int_equal(parse(f, ANY_KIND), -INLAY_EPROTO);
 }
 

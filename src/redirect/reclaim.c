@@ -1,0 +1,269 @@
+/*
+ * What was open on a server that was restarted, opened there again: some files at a time, each with its locks.
+ *
+ *   REOPEN --ok--> LOCK ... LOCK --ok--> the next file          at the end, once: RECLAIM_DONE
+ *     |             | refused: a program that thinks it holds a lock must not go on without it
+ *     v             v
+ *   the handle means nothing to the server: whatever is asked of it gives ESTALE <--- CLOSE
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "redirect/listing.h"
+#include "redirect/op.h"
+
+#include <stdlib.h>
+
+#define AT_A_TIME 32u
+#define ROOM (INLAY_FRAME_HEADER + 128u + 4u * INLAY_GROUPS_MAX)
+
+struct reclaim;
+
+/* One file under way. */
+struct item {
+	struct inlay_call call;
+	struct reclaim *reclaim;
+	struct inlay_file *file; /* referenced; NULL: idle */
+	uint8_t room[ROOM];
+};
+
+struct reclaim {
+	struct inlay_redirect *redirect;
+	const struct inlay_reclaim_ops *ops;
+	void *arg;
+	uint32_t run;
+	uint64_t *numbers; /* of files to do */
+	size_t count, cap, next;
+	unsigned busy, files, stale;
+	bool canceled, told;
+	struct item item[AT_A_TIME];
+};
+
+static void go_on(struct item *it);
+
+/* The handle of the file's remote half; 0: it has none. */
+static uint64_t remote_handle(const struct inlay_file *f)
+{
+	if (f->side == INLAY_REMOTE)
+		return f->handle;
+	return f->listing ? inlay_listing_remote_handle(f->listing) : 0;
+}
+
+static void collect(uint64_t number, void *object, void *arg)
+{
+	struct reclaim *rc = arg;
+
+	if (!remote_handle(object))
+		return;
+	if (rc->count == rc->cap) {
+		size_t cap = rc->cap ? 2 * rc->cap : 64;
+		uint64_t *grown = realloc(rc->numbers, cap * sizeof *grown);
+
+		if (!grown) {
+			rc->stale++; /* without memory to note it */
+			return;
+		}
+		rc->numbers = grown;
+		rc->cap = cap;
+	}
+	rc->numbers[rc->count++] = number;
+}
+
+static void reclaim_free(struct reclaim *rc)
+{
+	free(rc->numbers);
+	free(rc);
+}
+
+static void item_idle(struct item *it)
+{
+	inlay_file_put(it->reclaim->redirect, it->file);
+	it->file = NULL;
+}
+
+/* The last answer has come. */
+static void end(struct reclaim *rc)
+{
+	bool over = !rc->canceled;
+	const struct inlay_reclaim_ops *ops = rc->ops;
+	void *arg = rc->arg;
+	unsigned files = rc->files, stale = rc->stale;
+
+	reclaim_free(rc);
+	if (over)
+		ops->over(arg, files, stale);
+}
+
+static void send(struct item *it, struct inlay_writer *w, void (*done)(struct inlay_call *c, const struct inlay_reply *r))
+{
+	it->call.done = done;
+	if (inlay_call_end(&it->call, w) < 0) /* unreachable: the room is for the largest */
+		abort();
+	it->reclaim->busy++;
+	it->reclaim->ops->send(it->reclaim->arg, &it->call);
+}
+
+/* True: nothing more is to be sent, and the item is idle. */
+static bool answered(struct item *it, const struct inlay_reply *r)
+{
+	struct reclaim *rc = it->reclaim;
+
+	rc->busy--;
+	if (r->status == -INLAY_ECANCELED)
+		rc->canceled = true;
+	if (!rc->canceled)
+		return false;
+	item_idle(it);
+	if (!rc->busy)
+		end(rc);
+	return true;
+}
+
+static void closed(struct inlay_call *c, const struct inlay_reply *r)
+{
+	struct item *it = inlay_container(c, struct item, call);
+
+	if (answered(it, r))
+		return;
+	item_idle(it);
+	go_on(it);
+}
+
+static void give_up(struct item *it)
+{
+	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_CLOSE, it->room, sizeof it->room);
+
+	it->reclaim->stale++;
+	inlay_held_drop(it->reclaim->redirect, it->file);
+	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = it->file->handle});
+	send(it, &w, closed);
+}
+
+static void next_lock(struct item *it);
+
+static void locked(struct inlay_call *c, const struct inlay_reply *r)
+{
+	struct item *it = inlay_container(c, struct item, call);
+
+	if (answered(it, r))
+		return;
+	if (r->status < 0)
+		give_up(it);
+	else
+		next_lock(it);
+}
+
+static void next_lock(struct item *it)
+{
+	struct inlay_redirect *r = it->reclaim->redirect;
+	struct inlay_lock_req req;
+	struct inlay_writer w;
+
+	if (atomic_load(&it->file->lock_untold)) {
+		give_up(it);
+		return;
+	}
+	if (!inlay_held_next(r, it->file, it->reclaim->run, &req)) {
+		it->reclaim->files++;
+		item_idle(it);
+		go_on(it);
+		return;
+	}
+	w = inlay_call_begin(&it->call, INLAY_LOCK, it->room, sizeof it->room);
+	inlay_put_lock_req(&w, &req);
+	send(it, &w, locked);
+}
+
+static void reopened(struct inlay_call *c, const struct inlay_reply *r)
+{
+	struct item *it = inlay_container(c, struct item, call);
+
+	if (answered(it, r))
+		return;
+	if (r->status == 0) {
+		next_lock(it);
+		return;
+	}
+	it->reclaim->stale++;
+	inlay_held_drop(it->reclaim->redirect, it->file);
+	item_idle(it);
+	go_on(it);
+}
+
+static void reopen(struct item *it)
+{
+	struct inlay_file *f = it->file;
+	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_REOPEN, it->room, sizeof it->room);
+	struct inlay_reopen_req req;
+
+	req.handle = remote_handle(f);
+	req.node = f->node->id[INLAY_REMOTE];
+	req.cred.uid = req.cred.gid = req.cred.ngroups = 0;
+	if (f->cred)
+		inlay_cred_copy(&req.cred, f->cred);
+	req.flags = f->is_dir ? 0 : f->flags & (uint32_t)INLAY_O_AGAIN;
+	req.kind = f->is_dir ? INLAY_REOPEN_DIR : INLAY_REOPEN_FILE;
+	req.token = f->token;
+	inlay_put_reopen_req(&w, &req);
+	send(it, &w, reopened);
+}
+
+static void told(struct inlay_call *c, const struct inlay_reply *r)
+{
+	struct item *it = inlay_container(c, struct item, call);
+
+	if (!answered(it, r))
+		end(it->reclaim);
+}
+
+/* The item is idle: takes the next file; the last item left says that this was all. */
+static void go_on(struct item *it)
+{
+	struct reclaim *rc = it->reclaim;
+	struct inlay_writer w;
+
+	while (rc->next < rc->count && !it->file)
+		it->file = inlay_file_get(rc->redirect, rc->numbers[rc->next++]);
+	if (it->file) {
+		reopen(it);
+	} else if (!rc->busy && !rc->told) {
+		rc->told = true;
+		w = inlay_call_begin(&it->call, INLAY_RECLAIM_DONE, it->room, sizeof it->room);
+		send(it, &w, told);
+	}
+}
+
+static uint32_t new_run(struct inlay_redirect *r)
+{
+	uint32_t run;
+
+	pthread_mutex_lock(&r->held_lock);
+	run = ++r->reclaims;
+	pthread_mutex_unlock(&r->held_lock);
+	return run;
+}
+
+int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_reclaim_ops *ops, void *arg)
+{
+	struct reclaim *rc = calloc(1, sizeof *rc);
+
+	if (!rc)
+		return -INLAY_ENOMEM;
+	rc->redirect = r;
+	rc->ops = ops;
+	rc->arg = arg;
+	rc->run = new_run(r);
+	inlay_table_each(r->files, collect, rc);
+	rc->busy = 1; /* ours, so that nothing ends before all have begun */
+	for (unsigned i = 0; i < AT_A_TIME; i++) {
+		rc->item[i].reclaim = rc;
+		inlay_list_init(&rc->item[i].call.link);
+		if (!rc->canceled)
+			go_on(&rc->item[i]);
+	}
+	rc->busy--;
+	if (!rc->busy && rc->canceled)
+		end(rc);
+	else if (!rc->busy)
+		go_on(&rc->item[0]);
+	return 0;
+}
