@@ -435,6 +435,100 @@ static void test_silence(void **state) { (void)state; run_plan(PLAN_SILENT); }
 static void test_unload(void **state) { (void)state; run_plan(PLAN_UNLOAD); }
 static void test_detach(void **state) { (void)state; run_plan(PLAN_DETACH); }
 
+/* Three write and cancel through a ring that is nearly always full, somebody else cancels everything, and the redirector may die. */
+static void write_and_cancel(void *opaque)
+{
+	struct program *p = opaque;
+
+	for (uint32_t i = 0; i < 6; i++) {
+		if (p->id == PROGRAMS)
+			for (uint32_t other = 0; other < PROGRAMS; other++)
+				sim_cancel_all(p[-1 - (int)other].file);
+		else
+			cancel_write(p->file);
+	}
+}
+
+static void one_crowd(uint32_t seed)
+{
+	struct program programs[PROGRAMS + 1] = { 0 };
+	struct world w;
+
+	world_new(&w, seed);
+	model_add(&w.model, L"shared", false, NULL, 30000);
+	w.model.faults = (struct model_faults){ .late = 2, .die_at = seed % 3 ? 0 : 4 + native_random(40) };
+	if (!NT_SUCCESS(model_start(&w.model, 4, 1, 0)))
+		sim_violate("the redirector's start", NULL, 0);
+	w.attached = true;
+	for (uint32_t i = 0; i < PROGRAMS; i++)
+		if (!NT_SUCCESS(world_open(&w, &programs[i].file, .path = L"\\work\\shared")))
+			sim_violate("an open", NULL, 0);
+	for (uint32_t i = 0; i <= PROGRAMS; i++) {
+		programs[i].id = i;
+		programs[i].thread = native_thread_new(write_and_cancel, &programs[i], PROGRAM + i);
+	}
+	for (uint32_t i = 0; i <= PROGRAMS; i++)
+		native_thread_join(programs[i].thread);
+	for (uint32_t i = 0; i < PROGRAMS; i++)
+		close_file(&programs[i]);
+	world_detach(&w, true);
+	if (sim_violations())
+		print_error("seed %u\n", seed);
+	done(&w);
+}
+
+static void test_crowd(void **state)
+{
+	uint32_t count = count_of("INLAY_SCHEDULES", 60) * 4;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= count; seed++)
+		one_crowd(seed);
+}
+
+/* One makes the file longer while another asks for its size: no old answer may shorten it on NTFS. */
+static void grow(void *opaque)
+{
+	struct program *p = opaque;
+
+	if (!NT_SUCCESS(world_open(p->world, &p->file, .path = L"\\work\\shared")))
+		return;
+	for (uint32_t i = 1; i <= 6; i++) {
+		if (p->id)
+			world_size(p->file);
+		else
+			world_write(p->file, i * 1000, "x", 1);
+	}
+}
+
+static void test_ends(void **state)
+{
+	uint32_t count = count_of("INLAY_SCHEDULES", 60) * 2;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= count; seed++) {
+		struct program programs[2];
+		struct world w;
+
+		world_new(&w, seed);
+		model_add(&w.model, L"shared", false, NULL, 100);
+		w.model.faults.late = 2;
+		world_attach(&w);
+		for (uint32_t i = 0; i < 2; i++) {
+			programs[i] = (struct program){ .world = &w, .id = i };
+			programs[i].thread = native_thread_new(grow, &programs[i], PROGRAM + i);
+		}
+		for (uint32_t i = 0; i < 2; i++)
+			native_thread_join(programs[i].thread);
+		compare_ends(&w);
+		for (uint32_t i = 0; i < 2; i++)
+			close_file(&programs[i]);
+		if (sim_violations())
+			print_error("seed %u\n", seed);
+		done(&w);
+	}
+}
+
 /* Threads that truly run at once. */
 static void test_freely(void **state)
 {
@@ -452,7 +546,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fine), cmocka_unit_test(test_out_of_order), cmocka_unit_test(test_errors), cmocka_unit_test(test_death),
 		cmocka_unit_test(test_garbage), cmocka_unit_test(test_silence), cmocka_unit_test(test_unload), cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_freely),
+		cmocka_unit_test(test_crowd), cmocka_unit_test(test_ends), cmocka_unit_test(test_freely),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

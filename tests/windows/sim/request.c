@@ -581,6 +581,7 @@ bool sim_request_cancel(struct sim_request *request)
 	sim_host_point();
 	canceled = __atomic_exchange_n(&request->canceled, NULL, __ATOMIC_SEQ_CST);
 	if (canceled) {
+		sim_host_point();
 		irql = sim_host_set_irql(DISPATCH_LEVEL);
 		canceled(&request->data->data);
 		sim_host_set_irql(irql);
