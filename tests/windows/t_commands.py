@@ -322,11 +322,12 @@ def test_service_attaches(t):
         return next((a["pid"] for a in attachments(w) if a["dir"] == directory), None)
 
     service = begin()
-    w.must(INLAY, "attach", *user, "--persistent", "--rule", "local *.x y", source, DIR)
+    # Words that a command line must quote: they pass through two of them.
+    w.must(INLAY, "attach", *user, "--persistent", "--rule", 'local a" b\\\\', "--rule", "local *.x y", source, DIR)
     w.must(INLAY, "attach", *user, source, other)
     t.eq(sorted(a["dir"] for a in attachments(w)), [DIR, other], "attached")
     t.eq(w.op("cat", DIR + r"\f"), "content", "a file")
-    t.contains(w.must(INLAY, "explain", DIR + "\\a.x y").text, "rule 1")
+    t.contains(w.must(INLAY, "explain", DIR + "\\a.x y").text, "rule 2: local *.x y")
     refused(t, w, 1, "attached already", args=("attach", *user, source, DIR))
     w.op("mkdir", r"I:\third")
     refused(t, w, 1, "no such export", args=("attach", *user, f"{server.address}/nothing", r"I:\third"))

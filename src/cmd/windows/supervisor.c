@@ -106,6 +106,7 @@ static void *watch(void *arg)
 	struct warden *w = arg;
 	DWORD again_ms = AGAIN_FIRST_MS, code;
 	bool ever = w->remembered;
+	char said[REPORT_MAX] = ""; /* once is enough, however often it is tried */
 
 	for (;;) {
 		uint64_t begin = inlay_clock_ms();
@@ -119,8 +120,9 @@ static void *watch(void *arg)
 			again_ms = AGAIN_FIRST_MS;
 		if (attached)
 			inlay_event(INLAY_LOG_ERROR, "%s: its process ended with code %lu: attaching again in %lu s", w->dir, code, again_ms / 1000);
-		else
-			inlay_event(INLAY_LOG_WARNING, "%s: %s: trying again in %lu s", w->dir, w->report, again_ms / 1000);
+		else if (strcmp(said, w->report) != 0)
+			inlay_event(INLAY_LOG_WARNING, "%s: %s: trying again, at least every minute", w->dir, w->report);
+		snprintf(said, sizeof(said), "%s", w->report);
 		if (is_stopping(w, again_ms))
 			break;
 		again_ms = 2 * again_ms < AGAIN_MOST_MS ? 2 * again_ms : AGAIN_MOST_MS;
