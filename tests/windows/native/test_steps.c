@@ -372,7 +372,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_at_every_step), cmocka_unit_test(test_silence_at_every_step),
 		cmocka_unit_test(test_garbage_at_every_step), cmocka_unit_test(test_late_at_every_step),
-		cmocka_unit_test(test_pending_ends_with_directory), cmocka_unit_test(test_pending_ends_with_driver), cmocka_unit_test(test_error_of_every_kind), cmocka_unit_test(test_calls_fuzzed),
+		cmocka_unit_test(test_pending_ends_with_directory), cmocka_unit_test(test_pending_ends_with_driver),
+		cmocka_unit_test(test_error_of_every_kind), cmocka_unit_test(test_calls_fuzzed),
 		cmocka_unit_test(test_directories), cmocka_unit_test(test_only_where_needed),
 	};
 

@@ -345,7 +345,7 @@ static bool call_pre(struct sim_request *request, ULONG index, const FLT_OPERATI
 	FLT_PREOP_CALLBACK_STATUS outcome;
 	PVOID context = NULL;
 	KIRQL irql = sim_host_irql();
-	bool on = false;
+	bool on = false, irp = FLT_IS_IRP_OPERATION(&request->data->data); /* who pended looks at nothing afterwards */
 
 	objects_fill(&objects, request, frame->instance);
 	request->data->iopb.TargetInstance = frame->instance;
@@ -363,7 +363,7 @@ static bool call_pre(struct sim_request *request, ULONG index, const FLT_OPERATI
 	if (__atomic_load_n(&frame->stage, __ATOMIC_SEQ_CST) == SIM_STAGE_CONTINUED) {
 		if (outcome != FLT_PREOP_PENDING)
 			sim_violate("completed by FltCompletePendedPreOperation, but not pended", NULL, frame->seen.MajorFunction);
-	} else if (outcome == FLT_PREOP_PENDING && !FLT_IS_IRP_OPERATION(&request->data->data)) {
+	} else if (outcome == FLT_PREOP_PENDING && !irp) {
 		sim_violate("FLT_PREOP_PENDING for what is no IRP", NULL, frame->seen.MajorFunction);
 		on = take_outcome(request, index, FLT_PREOP_DISALLOW_FASTIO, NULL);
 	} else if (outcome == FLT_PREOP_PENDING) {
