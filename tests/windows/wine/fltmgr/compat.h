@@ -14,6 +14,12 @@ KIRQL sim_host_irql(void);
 #define KeGetCurrentThread glue_thread
 #define KeGetCurrentIrql sim_host_irql
 
+/* wait.c */
+KIRQL NTAPI poly_KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK lock);
+VOID NTAPI poly_KeReleaseSpinLock(PKSPIN_LOCK lock, KIRQL irql);
+#define KeAcquireSpinLockRaiseToDpc poly_KeAcquireSpinLockRaiseToDpc
+#define KeReleaseSpinLock poly_KeReleaseSpinLock
+
 /* What the simulation has of the kernel's own, for filters only: declared as imports there. */
 #define CcFlushCache poly_CcFlushCache
 #define CcPurgeCacheSection poly_CcPurgeCacheSection
