@@ -8,11 +8,13 @@
 #include "cmd/commands.h"
 #include "cmd/control.h"
 #include "cmd/keeper.h"
+#include "cmd/place.h"
 #include "cmd/rules.h"
 #include "cmd/say.h"
 #include "cmd/windows/child.h"
 #include "cmd/windows/commands.h"
 #include "cmd/windows/directory.h"
+#include "os/self.h"
 #include "os/windows/text.h"
 
 #include <fcntl.h>
@@ -23,14 +25,12 @@
 #include <windows.h>
 
 #define SERVICE_MS 60000u /* connecting may take a while */
-#define NOBODY 65534u
 #define ARGUMENTS_MORE 24u /* beside the rules */
 
 struct attach_options {
 	struct inlay_rules rules;
 	bool readonly, foreground, insecure, no_server_rules, persistent, server_permissions;
 	unsigned timeout_ms, connections;
-	unsigned uid, gid;
 	const char *user, *timeout; /* as given, for the service */
 	const char *log_file;       /* NULL: none */
 };
@@ -51,22 +51,8 @@ static int set_rules_file(void *into, const char *value, const char **ret_why)
 
 static int set_user(void *into, const char *value, const char **ret_why)
 {
-	struct attach_options *o = into;
-	char text[32];
-	char *colon;
-
-	*ret_why = "not UID:GID, two numbers";
-	if (strlen(value) >= sizeof(text))
-		return -INLAY_EINVAL;
-	strcpy(text, value);
-	colon = strchr(text, ':');
-	if (!colon)
-		return -INLAY_EINVAL;
-	*colon = '\0';
-	if (inlay_number_parse(text, 0, 0xfffffffeu, &o->uid) < 0 || inlay_number_parse(colon + 1, 0, 0xfffffffeu, &o->gid) < 0)
-		return -INLAY_EINVAL;
-	o->user = value;
-	return 0;
+	((struct attach_options *)into)->user = value;
+	return inlay_place_user(into, value, ret_why);
 }
 
 static int set_timeout(void *into, const char *value, const char **ret_why)
@@ -207,12 +193,16 @@ static int stay(const char *source, const char *dir, const struct inlay_remote_n
 	                                         .rules = o->rules.rule ? (const char *const *)o->rules.rule : no_rules,
 	                                         .readonly = o->readonly, .insecure = o->insecure,
 	                                         .server_rules = !o->no_server_rules, .timeout_ms = o->timeout_ms,
-	                                         .connections = o->connections, .uid = o->uid, .gid = o->gid,
+	                                         .connections = o->connections,
 	                                         .server_permissions = o->server_permissions};
 	struct inlay_keeper_config keeper = {.attachment = &config, .report_fd = report_fd(), .log_fd = open_log(o)};
 
+	struct inlay_cred cred;
 	int code;
 
+	inlay_self_cred(&cred);
+	config.uid = cred.uid;
+	config.gid = cred.gid;
 	if (keeper.log_fd < 0)
 		return INLAY_EXIT_FAILED;
 	inlay_log_init("inlay", keeper.log_fd, INLAY_LOG_INFO, INLAY_LOG_TEXT);
@@ -355,7 +345,7 @@ static int attach(const char *source, const char *dir, struct attach_options *o)
 
 int inlay_attach_main(int argc, char **argv)
 {
-	struct attach_options o = {.uid = NOBODY, .gid = NOBODY};
+	struct attach_options o = {0};
 	int first = inlay_options_parse(&inlay_attach_command, argc, argv, &o), code;
 
 	if (first < 0)

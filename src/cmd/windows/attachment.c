@@ -18,6 +18,7 @@
 #include "intercept/winfilter/winfilter.h"
 #include "net/windows/wait.h"
 #include "os/random.h"
+#include "os/self.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -67,10 +68,9 @@ static int open_link(struct inlay_attachment *a, const struct inlay_attachment_c
 	struct inlay_link_config link = {.addr = config->remote.addr, .export_name = config->remote.export_name,
 	                                 .insecure = config->insecure, .timeout_ms = config->timeout_ms, .crew = a->crew,
 	                                 .redirect = &a->redirect};
-	char name[200] = "Windows", host[256];
-	DWORD size = sizeof(name);
+	char name[200], host[256];
 
-	(void)GetComputerNameExA(ComputerNameDnsHostname, name, &size);
+	inlay_self_host(name, sizeof(name));
 	snprintf(host, sizeof(host), "%s (inlay %s, pid %lu)", name, INLAY_VERSION, GetCurrentProcessId());
 	link.host = host;
 	return inlay_link_open(&link, why, why_len, &a->link);
