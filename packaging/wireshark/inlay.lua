@@ -82,7 +82,7 @@ local messages = {
 			{"U32", "slots", "slots granted on this lane, numbered from 0"},
 			{"U64", "features", "feature bits both ends know"},
 			{"UUID", "session", "the session's id"},
-			{"UUID", "boot", "the server's boot verifier"},
+			{"UUID", "boot", "of the server's host: differs when what was not synced may be lost"},
 			{"U32", "resumed", "1: slots and handles of this lane live on; 0: the lane is new"},
 			{"U32", "lanes", "most lanes of a session"},
 			{"U32", "max_data", "largest payload the server takes"},
@@ -330,7 +330,7 @@ local messages = {
 			{"U32", "zeros", "with flag 8: bytes"}
 		},
 		reply = {
-			{"U64", "verifier", "server's boot, to compare with COMMIT's"},
+			{"U64", "verifier", "first half of HELLO's boot, to compare with COMMIT's"},
 			{"U64", "size", "file size afterwards"},
 			{"U32", "count", "bytes written"},
 			{"U32", "flags", "1 data is durable, 2 file is durable"}
@@ -344,7 +344,7 @@ local messages = {
 			{"U32", "pad", "zero"}
 		},
 		reply = {
-			{"U64", "verifier", "server's boot"}
+			{"U64", "verifier", "first half of HELLO's boot"}
 		},
 	},
 	[34] = {

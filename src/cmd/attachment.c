@@ -93,6 +93,7 @@ static int join_sides(struct inlay_attachment *a)
 		return inlay_status_from_errno(errno);
 	a->redirect.port[INLAY_LOCAL] = inlay_local_side_port(a->local);
 	a->redirect.port[INLAY_REMOTE] = inlay_link_port(a->link);
+	a->redirect.boot = inlay_link_client(a->link)->boot;
 	a->redirect.repost = inlay_fuse_repost;
 	return inlay_nodes_new(&seed, roots, &a->redirect.nodes);
 }

@@ -331,8 +331,6 @@ static int make(struct daemon *d)
 	int r = inlayd_boot(&config.boot);
 
 	if (r >= 0)
-		r = inlayd_host_boot(&config.host_boot);
-	if (r >= 0)
 		r = inlayd_secret(d->config.state_dir, &config.secret);
 	if (r == 0 && inlayd_state_dir(d->config.state_dir, state_dir, sizeof(state_dir)) == 0)
 		config.state_dir = state_dir; /* without a lasting secret nothing in it would be known again */

@@ -77,11 +77,6 @@ static int fill(void *p, size_t len)
 
 int inlayd_boot(struct inlay_uuid *ret)
 {
-	return fill(ret, sizeof(*ret));
-}
-
-int inlayd_host_boot(struct inlay_uuid *ret)
-{
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	char text[64];
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;

@@ -191,7 +191,7 @@ static bool lane_reclaim(struct inlay_lane *l)
 	static const struct inlay_reclaim_ops ops = {reclaim_send, reclaim_over};
 	struct link_lane *ll = of_lane(l);
 
-	return inlay_redirect_reclaim(ll->link->config.redirect, &ops, ll) == 0;
+	return inlay_redirect_reclaim(ll->link->config.redirect, &l->client->boot, &ops, ll) == 0;
 }
 
 static const struct inlay_lane_ops lane_ops = {

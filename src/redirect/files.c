@@ -122,12 +122,21 @@ void inlay_op_read(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, read_answered);
 }
 
+/* Its data is not durable yet. */
+static void changed(struct inlay_file *f)
+{
+	if (f->side == INLAY_REMOTE)
+		atomic_fetch_add_explicit(&f->node->changes, 1, memory_order_relaxed);
+}
+
 static void write_answered(struct inlay_op *op, const struct inlay_reply *r)
 {
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(write, r, &op->out.write);
 
 	if (err == 0 && op->out.write.count > op->data_len)
 		err = -INLAY_EIO;
+	if (err == 0 && !(op->out.write.flags & 1))
+		changed(op->file);
 	inlay_op_end(op, err);
 }
 
@@ -143,13 +152,38 @@ void inlay_op_write(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, write_answered);
 }
 
+bool inlay_file_take_loss(struct inlay_file *f)
+{
+	return atomic_load_explicit(&f->lost, memory_order_relaxed) && atomic_exchange(&f->lost, false);
+}
+
+static void committed(struct inlay_op *op, const struct inlay_reply *r)
+{
+	int status = r->status;
+
+	if (status == 0 && inlay_file_take_loss(op->file))
+		status = -INLAY_EIO;
+	/* What was written meanwhile is not meant; an older COMMIT whose answer comes late only makes more seem unsynced. */
+	if (status == 0)
+		atomic_store_explicit(&op->file->node->synced, op->closes, memory_order_relaxed);
+	inlay_op_end(op, status);
+}
+
 void inlay_op_commit(struct inlay_op *op)
 {
 	struct inlay_writer w = inlay_op_begin(op, INLAY_COMMIT);
 	struct inlay_commit_req req = {.handle = op->file->handle, .flags = op->in.io.flags};
 
 	inlay_put_commit_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+	op->closes = atomic_load_explicit(&op->file->node->changes, memory_order_relaxed);
+	inlay_op_send(op, &w, op->file->side, committed);
+}
+
+static void fallocated(struct inlay_op *op, const struct inlay_reply *r)
+{
+	if (r->status == 0)
+		changed(op->file);
+	inlay_op_end(op, r->status);
 }
 
 void inlay_op_fallocate(struct inlay_op *op)
@@ -162,7 +196,7 @@ void inlay_op_fallocate(struct inlay_op *op)
 	if (op->cred.uid == 0)
 		req.flags = 0;
 	inlay_put_fallocate_req(&w, &req);
-	inlay_op_send(op, &w, op->file->side, inlay_op_step_end);
+	inlay_op_send(op, &w, op->file->side, fallocated);
 }
 
 static void seek_answered(struct inlay_op *op, const struct inlay_reply *r)
@@ -191,8 +225,10 @@ static void copy_answered(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (err == 0 && rep.count > op->in.io.len)
 		err = -INLAY_EIO;
-	if (err == 0)
+	if (err == 0) {
 		op->out.off = rep.count;
+		changed(op->file2);
+	}
 	inlay_op_end(op, err);
 }
 

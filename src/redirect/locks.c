@@ -87,7 +87,7 @@ static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 	/* Granted and interrupted at once: the grant stands, the program has its lock. */
 	leave_waiters(op);
 	/* Who gives back waits for nobody, and nobody would ever wake it. */
-	inlay_op_end(op, r->status == -INLAY_EQUEUED ? -INLAY_EIO : r->status);
+	inlay_op_end(op, r->status == -INLAY_EQUEUED || op->for_loss ? -INLAY_EIO : r->status);
 }
 
 static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
@@ -293,9 +293,10 @@ void inlay_op_flush(struct inlay_op *op)
 	/* Nothing is buffered: without locks there is nothing to tell, and closing costs no round trip. */
 	if (atomic_load_explicit(&op->file->node->lock_uses, memory_order_relaxed) == 0) {
 		op->kind = INLAY_MESSAGE_TOP;
-		inlay_op_end(op, 0);
+		inlay_op_end(op, inlay_file_take_loss(op->file) ? -INLAY_EIO : 0);
 		return;
 	}
+	op->for_loss = inlay_file_take_loss(op->file);
 	op->in.lock.start = 0;
 	op->in.lock.end = INT64_MAX;
 	op->in.lock.kind = INLAY_LOCK_POSIX;

@@ -27,6 +27,8 @@ struct inlay_node {
 	_Atomic uint32_t lock_uses;      /* byte-range locks asked for: closing must then release */
 	_Atomic uint32_t closing;        /* files with locks whose CLOSE is under way */
 	_Atomic uint32_t closes;         /* such CLOSEs that are done */
+	_Atomic uint32_t changes;        /* of remote data, not durable when they were answered */
+	_Atomic uint32_t synced;         /* of these: before the last COMMIT */
 	struct inlay_list held;          /* remote locks, for reclaim: held.c's, under redirect->held_lock */
 	/* The interceptor's: the host's passthrough registration, under its own lock. */
 	int backing_id;

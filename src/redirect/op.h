@@ -97,6 +97,9 @@ void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f);
 /* The next lock of the file that this run (redirect->reclaims) has not had yet, as a LOCK to be sent. */
 bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t run, struct inlay_lock_req *ret);
 
+/* True once after a loss: whoever gets it tells the program. */
+bool inlay_file_take_loss(struct inlay_file *f);
+
 /* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
 void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);
 

@@ -34,7 +34,7 @@ struct reclaim {
 	uint64_t *numbers; /* of files to do */
 	size_t count, cap, next;
 	unsigned busy, files, stale;
-	bool canceled, told;
+	bool canceled, told, crashed;
 	struct item item[AT_A_TIME];
 };
 
@@ -48,10 +48,29 @@ static uint64_t remote_handle(const struct inlay_file *f)
 	return f->listing ? inlay_listing_remote_handle(f->listing) : 0;
 }
 
+/* Of each open file by itself, as a local file's errors are. */
+static void note_loss(struct inlay_file *f)
+{
+	if (!f->is_dir && (f->flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY &&
+	    atomic_load(&f->node->changes) != atomic_load(&f->node->synced))
+		atomic_store(&f->lost, true);
+}
+
+static void forget_changes(uint64_t number, void *object, void *arg)
+{
+	struct inlay_file *f = object;
+
+	(void)number, (void)arg;
+	if (f->side == INLAY_REMOTE)
+		atomic_store(&f->node->synced, atomic_load(&f->node->changes));
+}
+
 static void collect(uint64_t number, void *object, void *arg)
 {
 	struct reclaim *rc = arg;
 
+	if (rc->crashed && ((struct inlay_file *)object)->side == INLAY_REMOTE)
+		note_loss(object);
 	if (!remote_handle(object))
 		return;
 	if (rc->count == rc->cap) {
@@ -242,7 +261,7 @@ static uint32_t new_run(struct inlay_redirect *r)
 	return run;
 }
 
-int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_reclaim_ops *ops, void *arg)
+int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_uuid *boot, const struct inlay_reclaim_ops *ops, void *arg)
 {
 	struct reclaim *rc = calloc(1, sizeof *rc);
 
@@ -252,7 +271,11 @@ int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_reclaim_
 	rc->ops = ops;
 	rc->arg = arg;
 	rc->run = new_run(r);
+	rc->crashed = memcmp(&r->boot, boot, sizeof *boot) != 0;
+	r->boot = *boot;
 	inlay_table_each(r->files, collect, rc);
+	if (rc->crashed)
+		inlay_table_each(r->files, forget_changes, rc);
 	rc->busy = 1; /* ours, so that nothing ends before all have begun */
 	for (unsigned i = 0; i < AT_A_TIME; i++) {
 		rc->item[i].reclaim = rc;

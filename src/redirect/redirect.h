@@ -50,6 +50,7 @@ struct inlay_file {
 	_Atomic uint32_t lock_uses; /* locks asked for through it */
 	_Atomic bool lock_untold;   /* it has a lock that could not be noted, for want of memory: that can't be reclaimed */
 	bool locks_over;            /* under held_lock: it is being closed, or stale */
+	_Atomic bool lost;          /* a crash of the server's host may have undone writes: the next sync or close says so */
 	struct inlay_listing *listing; /* merged directories only */
 	/* What opens its remote half again; cred: of directories, the room is cut to its groups. */
 	uint64_t token;
@@ -78,6 +79,7 @@ struct inlay_redirect {
 	bool stopping;
 	pthread_mutex_t held_lock;  /* covers node->held of all nodes */
 	uint32_t reclaims;          /* begun; under held_lock */
+	struct inlay_uuid boot;     /* of the server's host, as HELLO said; set by who sets the ports, then by reclaim */
 	/* Starts the op's step again on its own lane's thread: the host's way to post. Any thread. */
 	void (*repost)(struct inlay_redirect *r, struct inlay_op *op);
 };
@@ -159,7 +161,8 @@ struct inlay_op {
 	struct inlay_list waiter;          /* on redirect->waiters */
 	bool poked, canceled;              /* waiters_lock */
 	bool for_close;                    /* waiters_lock: a lock that waits for CLOSEs of its node */
-	uint32_t closes;                   /* node->closes when the lock was asked for */
+	bool for_loss;                     /* a close that tells of lost writes */
+	uint32_t closes;                   /* node->closes when the lock was asked for; node->changes when COMMIT was */
 	int result;
 	uint8_t room[INLAY_OP_ROOM];
 };
@@ -201,7 +204,7 @@ void inlay_op_close(struct inlay_op *op);
 void inlay_op_read(struct inlay_op *op);
 /* file, in.io off flags, data; out.write. */
 void inlay_op_write(struct inlay_op *op);
-/* file, in.io.flags. */
+/* file, in.io.flags. -INLAY_EIO, too, when writes before it were lost; once. */
 void inlay_op_commit(struct inlay_op *op);
 /* file, in.io off len flags=mode. */
 void inlay_op_fallocate(struct inlay_op *op);
@@ -230,7 +233,7 @@ void inlay_op_xattr(struct inlay_op *op, uint16_t kind);
 void inlay_op_lock(struct inlay_op *op);
 /* file, in.lock; out.lock. */
 void inlay_op_testlock(struct inlay_op *op);
-/* Releases the owner's POSIX locks of the file, as closing a descriptor does: in.lock.owner. */
+/* Releases the owner's POSIX locks of the file, as closing a descriptor does: in.lock.owner. -INLAY_EIO: writes are lost. */
 void inlay_op_flush(struct inlay_op *op);
 
 /*
@@ -249,13 +252,15 @@ void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side);
  * and the server is told that this was all. send: sends the call ahead of all others, its done() runs on this thread.
  * over: all was tried; files that could not be had again are stale for the programs that have them open. Neither
  * is called any more after a call ended with -INLAY_ECANCELED: the session is lost once more, reclaim anew.
+ * boot: of the server's host by now. Where it is another one, files that were written to since they were last synced are
+ * marked: their next sync or close ends with -INLAY_EIO, once for each that was open.
  */
 struct inlay_reclaim_ops {
 	void (*send)(void *arg, struct inlay_call *c);
 	void (*over)(void *arg, unsigned files, unsigned stale);
 };
 /* -INLAY_ENOMEM: nothing is called. */
-int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_reclaim_ops *ops, void *arg);
+int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_uuid *boot, const struct inlay_reclaim_ops *ops, void *arg);
 
 /* Gives up every waiting lock, and each that comes: before the loops stop. Any thread. */
 void inlay_redirect_stop_waiting(struct inlay_redirect *r);

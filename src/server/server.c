@@ -91,7 +91,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 		free(s);
 		return r;
 	}
-	keep_state(s, config->state_dir, &config->host_boot);
+	keep_state(s, config->state_dir, &config->boot);
 	*ret = s;
 	return 0;
 }

@@ -33,7 +33,7 @@ struct inlay_export_config {
 };
 
 struct inlay_server_config {
-	struct inlay_uuid boot;         /* differs at each start */
+	struct inlay_uuid boot;         /* differs at each start of the host: what was not synced may be lost */
 	struct inlay_hash_key secret;   /* signs node ids: the same over restarts, known to nobody else */
 	uint32_t lease_ms;              /* 0: INLAY_LEASE_MS */
 	uint32_t sessions_max, conns_max; /* 0: the limits of limits.h */
@@ -43,7 +43,6 @@ struct inlay_server_config {
 	 * can't be used is warned of, and done without.
 	 */
 	const char *state_dir;
-	struct inlay_uuid host_boot;    /* differs at each start of the host */
 	/* The clock that files get their times from, as coarse as it is for them. NULL: this host's. */
 	struct inlay_time (*file_clock)(void *arg);
 	void *file_clock_arg;

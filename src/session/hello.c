@@ -189,8 +189,11 @@ int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const ui
 		return refused(l, f->status, now_ns);
 	if (inlay_get_hello_rep(&r, &m) < 0 || !reply_ok(l, &m))
 		goto bad;
-	/* The server may know the lane from a HELLO whose reply got lost: then the slots here are another session's. */
-	resumed = m.resumed && uuid_is(&l->session, &m.session);
+	/*
+	 * The server may know the lane from a HELLO whose reply got lost: then the slots here are another session's. And who
+	 * was asked for a new one has nothing to resume.
+	 */
+	resumed = m.resumed && !l->fresh && uuid_is(&l->session, &m.session);
 	if (resumed && m.slots != l->slots)
 		goto bad;
 	again = l->fresh && !uuid_is_zero(&l->client->session) && m.features & INLAY_FEATURE_RECLAIM;

@@ -86,7 +86,7 @@
 	F(U32, slots, "slots granted on this lane, numbered from 0") \
 	F(U64, features, "feature bits both ends know") \
 	F(UUID, session, "the session's id") \
-	F(UUID, boot, "the server's boot verifier") \
+	F(UUID, boot, "of the server's host: differs when what was not synced may be lost") \
 	F(U32, resumed, "1: slots and handles of this lane live on; 0: the lane is new") \
 	F(U32, lanes, "most lanes of a session") \
 	F(U32, max_data, "largest payload the server takes") \
@@ -163,10 +163,10 @@
 /* Kept within INLAY_WRITE_HEAD_MAX with the frame header. */
 #define INLAY_WRITE_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset; ignored with INLAY_O_APPEND") \
 	F(U32, flags, "1 data sync, 2 file sync, 4 kill privileges, 8 zeros") F(U32, zeros, "with flag 8: bytes")
-#define INLAY_WRITE_REP(F) F(U64, verifier, "server's boot, to compare with COMMIT's") F(U64, size, "file size afterwards") \
+#define INLAY_WRITE_REP(F) F(U64, verifier, "first half of HELLO's boot, to compare with COMMIT's") F(U64, size, "file size afterwards") \
 	F(U32, count, "bytes written") F(U32, flags, "1 data is durable, 2 file is durable")
 #define INLAY_COMMIT_REQ(F) F(U64, handle, "open file or directory") F(U32, flags, "1 data only") F(U32, pad, "zero")
-#define INLAY_COMMIT_REP(F) F(U64, verifier, "server's boot")
+#define INLAY_COMMIT_REP(F) F(U64, verifier, "first half of HELLO's boot")
 #define INLAY_CLOSE_REQ(F) F(U64, handle, "open file or directory; its locks go with it")
 #define INLAY_CLOSE_REP(F)
 #define INLAY_FALLOCATE_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset") F(U64, len, "bytes") \

@@ -10,14 +10,14 @@ import time
 from harness import ROOT, USER_UID, Attachment, test
 
 
-def exercise(t, count, seeds, *directories, user=None):
+def exercise(t, count, seeds, *directories, user=None, options=()):
     """count operations for each seed, a quarter of that in a quick run."""
     program = t.path("fsx")
     t.must("cc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-o", program,
            os.path.join(ROOT, "tests/e2e/fsx.c"), timeout=120)
     first = int(os.environ.get("INLAY_SEED", "1"))  # a soak goes on where its last round ended
     for seed in range(first, first + (1 if t.quick else seeds)):
-        done = t.must(program, "-s", str(seed), "-n", str(count // 4 if t.quick else count), *directories,
+        done = t.must(program, "-s", str(seed), "-n", str(count // 4 if t.quick else count), *options, *directories,
                       timeout=180, user=user)
         t.contains(done.stdout, "as the model has it")
         t.shell(f"rm -f {directories[0]}/[fl]*", user=user)

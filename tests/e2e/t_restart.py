@@ -201,7 +201,7 @@ def test_restart_fsx(t):
     mount = t.attach(server).dir
     with kills(t, server, 5 if t.quick else 20, 0.4) as killer:
         while killer.kills < killer.left:
-            exercise(t, 3000, 1, mount)
+            exercise(t, 3000, 1, mount, options=["-r"])
 
 
 @test(root=True, timeout=400)
@@ -211,7 +211,7 @@ def test_restart_fsx_two_clients(t):
     mounts = [t.attach(server).dir for _ in range(2)]
     with kills(t, server, 5 if t.quick else 20, 0.4) as killer:
         while killer.kills < killer.left:
-            exercise(t, 3000, 1, *mounts)
+            exercise(t, 3000, 1, *mounts, options=["-r"])
 
 
 @test(root=True, timeout=400)

@@ -13,6 +13,7 @@
 
 #define CALLS 64
 #define SLOTS 4
+#define RECLAIMS 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,7 +34,9 @@ struct fuzz {
 	struct inlay_client client;
 	struct inlay_lane lane;
 	struct inlay_reader in;
-	struct fuzz_call calls[CALLS];
+	struct fuzz_call calls[CALLS], reclaims[RECLAIMS];
+	unsigned reclaiming;          /* of them, not ended yet */
+	bool reclaim_canceled;
 	struct inlay_frame sent[256]; /* the last frames that went out */
 	unsigned sent_count;
 	bool connected, dropped;
@@ -85,7 +88,53 @@ static void on_recall(struct inlay_lane *l, const struct inlay_event_recall_req 
 	(void)l, (void)e;
 }
 
-static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, NULL, NULL};
+/* ---- reclaim ---- */
+
+static void on_lost(struct inlay_lane *l)
+{
+	require(l->index == 0);
+}
+
+static void reclaim_done(struct inlay_call *call, const struct inlay_reply *r)
+{
+	struct fuzz_call *c = inlay_container(call, struct fuzz_call, call);
+	struct fuzz *z = c->z;
+
+	require(c->under_way && z->reclaiming);
+	c->under_way = false;
+	z->ended++;
+	z->reclaim_canceled |= r->status == -INLAY_ECANCELED;
+	if (--z->reclaiming == 0 && !z->reclaim_canceled) {
+		require(z->lane.state == INLAY_LANE_RECLAIM);
+		inlay_lane_reclaimed(&z->lane, z->now);
+	}
+}
+
+static bool on_reclaim(struct inlay_lane *l)
+{
+	struct fuzz *z = l->owner;
+
+	require(l->state == INLAY_LANE_RECLAIM && !z->reclaiming);
+	if (byte(z) % 8 == 0)
+		return false;
+	z->reclaim_canceled = false;
+	z->reclaiming = RECLAIMS;
+	for (unsigned i = 0; i < RECLAIMS; i++) {
+		struct fuzz_call *c = &z->reclaims[i];
+		struct inlay_writer w = inlay_call_begin(&c->call, i ? INLAY_REOPEN : INLAY_LOCK, c->room, sizeof c->room);
+
+		inlay_write64(&w, i);
+		require(inlay_call_end(&c->call, &w) == 0);
+		c->call.done = reclaim_done;
+		c->z = z;
+		c->under_way = true;
+		z->submitted++;
+		inlay_lane_reclaim(l, &c->call, z->now);
+	}
+	return true;
+}
+
+static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, on_lost, on_reclaim};
 
 static void submit(struct fuzz *z, struct fuzz_call *c, unsigned type);
 
@@ -144,7 +193,7 @@ static void hello(struct fuzz *z)
 	uint8_t buf[512], how = byte(z);
 	struct inlay_writer w = inlay_writer(buf, sizeof buf);
 	struct inlay_hello_rep m = {.version = 1, .slots = how & 1 ? SLOTS : 1u + byte(z) % 8, .resumed = how >> 1 & 1,
-	                            .session = {{1, how >> 2 & 1}}, .boot = {{2}}, .lanes = 4, .max_data = INLAY_DATA_MAX,
+	                            .session = {{1, how >> 2 & 1}}, .features = how & 128 ? INLAY_FEATURE_RECLAIM : 0, .boot = {{2}}, .lanes = 4, .max_data = INLAY_DATA_MAX,
 	                            .lease_ms = how & 8 ? 3000 : byte(z), .server = INLAY_STR("s"), .rules = INLAY_STR("")};
 	struct inlay_frame f = {.type = INLAY_HELLO, .kind = INLAY_FRAME_REPLY, .slot = INLAY_NO_SLOT, .seq = z->lane.hello_seq};
 
@@ -152,7 +201,7 @@ static void hello(struct fuzz *z)
 	if (how & 16)
 		buf[byte(z) % inlay_writer_len(&w)] ^= byte(z);
 	if ((how & 96) == 96)
-		f.status = byte(z);
+		f.status = byte(z) & 1 ? INLAY_ENOSESSION : byte(z);
 	f.body = f.status ? 0 : (uint32_t)inlay_writer_len(&w);
 	f.size = INLAY_FRAME_HEADER + f.body;
 	frame(z, &f, buf);
@@ -166,6 +215,7 @@ static void reply(struct fuzz *z)
 
 	f.kind = INLAY_FRAME_REPLY;
 	f.flags = 0;
+	f.lane = 0;
 	f.status = how & 1 ? byte(z) : 0;
 	f.body = f.status ? 0 : how & 56;
 	f.size = INLAY_FRAME_HEADER + f.body;

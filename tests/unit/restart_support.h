@@ -62,7 +62,7 @@ struct world {
 	char state[64];
 	uint32_t lease_ms;
 	uint64_t now, seed, ticks;
-	unsigned starts, hosts;
+	unsigned hosts; /* crashes of the server's host */
 	/* How the server dies at the next request: before it has done it, after that, after it has recorded its answer. */
 	enum death { ALIVE, NOTED_ONLY, DONE_ONLY, RECORDED } death;
 };
@@ -96,8 +96,7 @@ static inline void server_start(struct world *w)
 	struct inlay_export_config export = {.name = "data", .store = w->store, .identity_client = true, .rules = ""};
 
 	assert_null(w->server);
-	config.boot.bytes[0] = (uint8_t)++w->starts;
-	config.host_boot.bytes[0] = (uint8_t)w->hosts;
+	config.boot.bytes[0] = (uint8_t)(1 + w->hosts);
 	assert_int_equal(inlay_server_new(&config, NULL, &w->server), 0);
 	assert_int_equal(inlay_server_export_add(w->server, &export), 0);
 }
@@ -339,7 +338,7 @@ static inline bool wire_reclaim(struct inlay_lane *l)
 	static const struct inlay_reclaim_ops ops = {reclaim_send, reclaim_over};
 	struct client *c = ((struct wire *)l->owner)->client;
 
-	return inlay_redirect_reclaim(&c->r, &ops, c) == 0;
+	return inlay_redirect_reclaim(&c->r, &c->session.boot, &ops, c) == 0;
 }
 
 static const struct inlay_lane_ops wire_ops = {wire_send, wire_drop, wire_opened, wire_dead, wire_event, wire_recall,
@@ -480,6 +479,7 @@ static inline void client_init(struct world *w, unsigned number)
 	c->r.port[INLAY_REMOTE] = &c->port;
 	c->r.port[INLAY_LOCAL] = &c->nowhere;
 	c->r.repost = client_repost;
+	c->r.boot = c->session.boot;
 	c->r.judge = inlay_judge_new();
 	assert_int_equal(inlay_nodes_new(&seed, roots, &c->r.nodes), 0);
 	c->root = inlay_node_get(c->r.nodes, INLAY_ROOT_NUMBER);

@@ -868,6 +868,77 @@ static void a_damaged_record_does_no_harm(void **state)
 	}
 }
 
+static int do_sync(struct client *c, struct inlay_file *f)
+{
+	struct run *t = begin(c, NULL, f);
+
+	inlay_op_commit(&t->op);
+	return run_to_end(t);
+}
+
+static int do_flush(struct client *c, struct inlay_file *f)
+{
+	struct run *t = begin(c, NULL, f);
+
+	t->op.in.lock.owner = 1;
+	inlay_op_flush(&t->op);
+	return run_to_end(t);
+}
+
+static void crash(void)
+{
+	server_kill(&w);
+	inlay_memory_crash(w.store);
+	w.hosts++;
+	server_start(&w);
+	settle(&w);
+}
+
+static void lost_writes_are_told_once_for_each_open_file(void **state)
+{
+	struct inlay_file *a, *again, *b, *reader, *other, *safe;
+	char text[100];
+
+	(void)state;
+	world_init(&w, 12, 60000);
+	a = do_create(A, "f", INLAY_O_RDWR);
+	again = do_create(A, "f", INLAY_O_RDWR);
+	reader = do_create(A, "f", INLAY_O_RDONLY);
+	other = do_create(A, "g", INLAY_O_RDWR);
+	safe = do_create(A, "h", INLAY_O_RDWR | INLAY_O_SYNC);
+	b = do_create(B, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, a, 0, "kept"), 0);
+	assert_int_equal(do_write(A, other, 0, "kept"), 0);
+	assert_int_equal(do_write(A, safe, 0, "kept"), 0);
+	assert_int_equal(do_sync(A, again), 0); /* of the file, whoever asks */
+	assert_int_equal(do_sync(A, other), 0);
+	crash();
+	assert_int_equal(do_sync(A, a) + do_sync(A, again) + do_sync(A, other) + do_sync(A, safe) + do_sync(B, b), 0);
+	assert_int_equal(do_write(A, a, 0, "lost"), 0);
+	restart(); /* that alone loses nothing */
+	assert_int_equal(do_read(A, a, text, sizeof text), 0);
+	assert_string_equal(text, "lost");
+	crash();
+	assert_int_equal(do_read(A, a, text, sizeof text), 0);
+	assert_string_equal(text, "kept");
+	assert_int_equal(do_sync(A, a), -INLAY_EIO);
+	assert_int_equal(do_sync(A, a), 0);
+	assert_int_equal(do_flush(A, a), 0);
+	assert_int_equal(do_flush(A, again), -INLAY_EIO);
+	assert_int_equal(do_flush(A, again), 0);
+	assert_int_equal(do_sync(A, reader) + do_sync(A, other) + do_sync(A, safe) + do_sync(B, b), 0);
+	crash(); /* told once, not again */
+	assert_int_equal(do_sync(A, a) + do_flush(A, again), 0);
+	do_close(A, a);
+	do_close(A, again);
+	do_close(A, reader);
+	do_close(A, other);
+	do_close(A, safe);
+	do_close(B, b);
+	world_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -885,6 +956,7 @@ int main(void)
 		cmocka_unit_test(equal_appends_are_told_apart),
 		cmocka_unit_test(a_crash_of_the_host_undoes_what_was_recorded),
 		cmocka_unit_test(a_damaged_record_does_no_harm),
+		cmocka_unit_test(lost_writes_are_told_once_for_each_open_file),
 	};
 
 	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
