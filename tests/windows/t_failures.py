@@ -5,7 +5,7 @@ import signal
 import time
 
 import wine
-from harness import SLOW, test
+from harness import SLOW, test, wait_for
 
 DIR = "I:\\inlay"
 
@@ -142,3 +142,35 @@ def test_attachment_killed(t):
     t.true(w.op_error("hash", DIR + r"\f") != 0, "a placeholder's data without its redirector")
     w.attach(server, DIR)
     t.contains(w.op("hash", DIR + r"\f"), "8000 ", "afterwards")
+
+
+@test(timeout=90)
+def test_volume_detached(t):
+    """the volume beneath a registered directory goes and comes: refused while files are open, then nothing of the old one is used"""
+    w = wine.Session(t)
+    side = w.begin(r"C:\ringside.exe", "serve", "60000").until("ready")
+    holder = w.begin(r"C:\fileop.exe", "hold", DIR + r"\file", r"I:\never").until("held")
+    t.eq(w.run(r"C:\simctl.exe", "remount", drive=False).code, 1, "dismounting while a file is open")
+    w.kill("fileop.exe")
+    holder.end()
+    wait_for("the handle to close", lambda: w.health()[0]["handles"] == 0)
+    t.eq(w.run(r"C:\simctl.exe", "remount", drive=False).code, 0, "dismounting")
+    t.eq(w.op_error("cat", DIR + r"\file"), 3, "the file of the volume that is gone")
+    w.op("mkdir", DIR)
+    w.op("put", DIR + r"\local", "on the new volume")
+    t.eq(w.op("cat", DIR + r"\local"), "on the new volume", "a local file")
+    w.kill("ringside.exe")
+    side.end()
+    t.contains(w.begin(r"C:\ringside.exe", "serve", "1500").until("ready").end().text, "end", "a redirector on the new volume")
+
+
+@test(timeout=240, quick=False)
+def test_ring_figure(t):
+    """requests per second through the ring against one pended control each, in turns; the ratio is the row's text"""
+    w = wine.Session(t)
+    done = w.must(r"C:\bench.exe", "3000", timeout=230)
+    ratios = [line for line in done.lines if "ratio" in line]
+    t.eq(len(ratios), 3, "ratios")
+    for line in ratios:
+        t.row(line.split(":")[0].replace(" ", "-"), "pass", line)
+        print(f"  {line}", flush=True)

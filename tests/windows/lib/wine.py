@@ -16,7 +16,7 @@ SERVER = "/usr/lib/wine/wineserver"
 DRIVERS = "drive_c/windows/system32/drivers"
 GONE = 1167  # ERROR_DEVICE_NOT_CONNECTED
 OFFLINE = 4350  # ERROR_FILE_OFFLINE
-OWN = ("with-drive.exe", "exercise.exe", "image.exe", "fileop.exe", "control.exe", "ringside.exe", "inlay.exe", "cmd.exe", "bench.exe")
+OWN = ("with-drive.exe", "exercise.exe", "image.exe", "fileop.exe", "control.exe", "ringside.exe", "inlay.exe", "cmd.exe", "bench.exe", "sqlite3.exe")
 
 
 def environment(prefix):

@@ -125,7 +125,7 @@ int main(int argc, char **words)
 	HANDLE server, file;
 
 	side_place();
-	side_enter(&side, 10000);
+	side_enter(&side, 64, 10000);
 	server = (HANDLE)_beginthreadex(NULL, 0, serve_ring, NULL, 0, NULL);
 	file = file_open();
 	for (size_t i = 0; i < sizeof(depths) / sizeof(*depths); i++) {

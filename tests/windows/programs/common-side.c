@@ -13,7 +13,9 @@ static struct inlay_ring_attr attr_of(void)
 
 static bool is_file(const struct side *side, const struct inlay_ring_request *r)
 {
-	return r->slot < SIDE_SLOTS && r->length == 8 && !memcmp(inlay_ring_responder_slot(&side->ring, r->slot), L"file", 8);
+	const uint8_t *slot = inlay_ring_responder_slot(&side->ring, r->slot);
+
+	return r->length == 8 && slot && !memcmp(slot, L"file", 8);
 }
 
 static void answer_read(const struct side *side, const struct inlay_ring_request *r, struct inlay_ring_completion *c)
@@ -56,7 +58,7 @@ void side_place(void)
 	CloseHandle(h);
 }
 
-void side_enter(struct side *side, uint32_t timeout_ms)
+void side_enter(struct side *side, uint32_t slots, uint32_t timeout_ms)
 {
 	struct made *made = &side->made;
 	struct inlay_ring_geometry g;
@@ -64,8 +66,8 @@ void side_enter(struct side *side, uint32_t timeout_ms)
 
 	side->device = device_open();
 	CHECK(side->device != INVALID_HANDLE_VALUE, "the control device");
-	ring_make(made, SIDE_ENTRIES, SIDE_SLOTS);
-	CHECK(inlay_ring_layout(&g, SIDE_ENTRIES, SIDE_SLOTS, INLAY_RING_SLOT_MIN) == 0, "layout");
+	ring_make(made, SIDE_ENTRIES, slots);
+	CHECK(inlay_ring_layout(&g, SIDE_ENTRIES, slots, INLAY_RING_SLOT_MIN) == 0, "layout");
 	CHECK(g.size <= made->set.size, "layout is larger");
 	memset(made->head, 0, sizeof(*made->head));
 	CHECK(inlay_ring_responder_open(&side->ring, made->head, &g) == 0, "ring");

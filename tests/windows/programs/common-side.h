@@ -9,7 +9,7 @@
 #include "common-ring.h"
 #include "ring/ring.h"
 
-enum { SIDE_ENTRIES = 64, SIDE_SLOTS = 16, SIDE_SIZE = 1 << 20 };
+enum { SIDE_ENTRIES = 64, SIDE_SIZE = 1 << 20 };
 
 struct side {
 	struct made made;
@@ -20,7 +20,7 @@ struct side {
 /* Makes the file that stands for the remote one. */
 void side_place(void);
 /* Opens the control device, registers ring and directory; both ends the process when that fails. */
-void side_enter(struct side *side, uint32_t timeout_ms);
+void side_enter(struct side *side, uint32_t slots, uint32_t timeout_ms);
 void side_leave(struct side *side);
 /* The good answer to a request that has one. */
 struct inlay_ring_completion side_answer(struct side *side, const struct inlay_ring_request *request);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "common.h"
+#include "drive.h"
 
 enum { PIECE = 1 << 16 };
 
@@ -227,6 +228,78 @@ static int do_hold(char **w)
 	return result(CloseHandle(h));
 }
 
+/* Writes and reads by a completion port: each comes back once, with its key, its bytes and its own OVERLAPPED. */
+static int do_port(char **w)
+{
+	enum { COUNT = 16, EACH = 8192 };
+	static unsigned char out[COUNT][EACH], in[COUNT][EACH];
+	static OVERLAPPED o[COUNT];
+	HANDLE h = open_file(w[0], GENERIC_READ | GENERIC_WRITE, 7, CREATE_ALWAYS, FILE_FLAG_OVERLAPPED);
+	HANDLE port = h == INVALID_HANDLE_VALUE ? NULL : CreateIoCompletionPort(h, NULL, 4711, 0);
+	struct random random = { 5 };
+
+	if (!port)
+		return answer_error(GetLastError());
+	random_fill(&random, out, sizeof(out));
+	for (int round = 0; round < 2; round++) {
+		unsigned seen = 0;
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			o[i] = (OVERLAPPED){ .Offset = i * EACH };
+			CHECK((round ? ReadFile(h, in[i], EACH, NULL, &o[i]) : WriteFile(h, out[i], EACH, NULL, &o[i])) ||
+				GetLastError() == ERROR_IO_PENDING, "round %d, %u", round, i);
+		}
+		for (unsigned i = 0; i < COUNT; i++) {
+			OVERLAPPED *which = NULL;
+			ULONG_PTR key = 0;
+			DWORD bytes = 0;
+
+			CHECK(GetQueuedCompletionStatus(port, &bytes, &key, &which, 30000), "round %d: completion %u", round, i);
+			CHECK(key == 4711 && bytes == EACH && which >= o && which < o + COUNT, "round %d: key %llu, %lu bytes", round,
+				(unsigned long long)key, bytes);
+			CHECK(!(seen & 1u << (which - o)), "round %d: one came twice", round);
+			seen |= 1u << (which - o);
+		}
+	}
+	CHECK(!memcmp(in, out, sizeof(in)), "content");
+	printf("%016llx\n", (unsigned long long)hash_of(out, sizeof(out)));
+	return result(CloseHandle(h));
+}
+
+/* A mapped view against reads and writes of another handle. Mapping is the simulation's, by the library this program was started with. */
+static int do_map(char **w)
+{
+	typedef LONG view_call(HANDLE, ULONG, ULONG, ULONGLONG, ULONGLONG, void *, ULONG);
+	HMODULE hook = GetModuleHandleA("hook.dll");
+	FARPROC found = hook ? GetProcAddress(hook, "hook_view") : NULL;
+	HANDLE a = open_file(w[0], GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
+	HANDLE b = open_file(w[0], GENERIC_READ | GENERIC_WRITE, 7, OPEN_EXISTING, 0);
+	unsigned char page[4096], seen[4096];
+	struct random random = { 9 };
+	view_call *view;
+	DWORD n;
+
+	memcpy(&view, &found, sizeof(view));
+	if (!view || a == INVALID_HANDLE_VALUE || b == INVALID_HANDLE_VALUE)
+		return answer_error(GetLastError());
+	CHECK(view(a, DRIVE_MAP, DRIVE_WRITABLE, 0, 0, NULL, 0) == 0, "map");
+	CHECK(view(a, DRIVE_VIEW_READ, 0, 4096, 0, page, 4096) == 0, "view");
+	CHECK(SetFilePointer(b, 4096, NULL, FILE_BEGIN) == 4096 && ReadFile(b, seen, 4096, &n, NULL) && n == 4096, "read");
+	CHECK(!memcmp(page, seen, 4096), "the view shows what a read shows");
+	random_fill(&random, page, sizeof(page));
+	CHECK(view(a, DRIVE_VIEW_WRITE, 0, 4096, 0, page, 4096) == 0, "write through the view");
+	CHECK(SetFilePointer(b, 4096, NULL, FILE_BEGIN) == 4096 && ReadFile(b, seen, 4096, &n, NULL) && n == 4096, "read");
+	CHECK(!memcmp(page, seen, 4096), "a read shows what was written through the view");
+	random_fill(&random, page, sizeof(page));
+	CHECK(SetFilePointer(b, 8192, NULL, FILE_BEGIN) == 8192 && WriteFile(b, page, 4096, &n, NULL) && n == 4096, "write");
+	CHECK(view(a, DRIVE_VIEW_READ, 0, 8192, 0, seen, 4096) == 0 && !memcmp(page, seen, 4096), "the view shows what was written");
+	CHECK(view(a, DRIVE_VIEW_WRITE, 0, 100, 0, "by view", 7) == 0, "write through the view");
+	CHECK(view(a, DRIVE_VIEW_FLUSH, 0, 0, 0, NULL, 0) == 0, "flush");
+	CHECK(view(a, DRIVE_UNMAP, 0, 0, 0, NULL, 0) == 0, "unmap");
+	CHECK(CloseHandle(b), "close");
+	return result(CloseHandle(a));
+}
+
 /* What other handles may do with a range that one has locked: "read ERROR write ERROR lock ERROR beyond ERROR after ERROR". */
 static int do_locks(char **w)
 {
@@ -332,7 +405,8 @@ static const struct {
 	{ "info", 1, do_info }, { "ls", 1, do_ls }, { "mv", 2, do_mv }, { "mvcopy", 2, do_mvcopy }, { "rm", 1, do_rm },
 	{ "mkdir", 1, do_mkdir }, { "rmdir", 1, do_rmdir }, { "cp", 2, do_cp }, { "link", 2, do_link }, { "attr", 2, do_attr },
 	{ "touch", 2, do_touch }, { "df", 1, do_df }, { "watch", 2, do_watch }, { "hold", 2, do_hold }, { "pend", 2, do_pend },
-	{ "cancel", 2, do_cancel }, { "locks", 1, do_locks }, { "hammer", 2, do_hammer },
+	{ "cancel", 2, do_cancel }, { "locks", 1, do_locks },
+	{ "port", 1, do_port }, { "map", 1, do_map }, { "hammer", 2, do_hammer },
 };
 
 int main(int count, char **words)

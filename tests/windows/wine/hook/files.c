@@ -543,3 +543,22 @@ NTSTATUS NTAPI hook_NtCreateSection(HANDLE *ret, ACCESS_MASK access, OBJECT_ATTR
 		return STATUS_NOT_SUPPORTED;
 	return real.NtCreateSection(ret, access, attr, size, protect, flags, file);
 }
+
+/*
+ * For programs that play a mapped file: MAP, VIEW_READ ... on one of their handles. buffer is written to by VIEW_READ alone. The NTSTATUS.
+ */
+__declspec(dllexport) NTSTATUS hook_view(HANDLE handle, ULONG kind, ULONG flags, ULONGLONG offset, ULONGLONG size, void *buffer,
+	ULONG length)
+{
+	struct drive_call call;
+	IO_STATUS_BLOCK io;
+
+	if (!hook_is_ours(handle))
+		return STATUS_INVALID_HANDLE;
+	hook_call_fill(&call, kind);
+	call.flags = flags;
+	call.offset = offset;
+	call.size = size;
+	call.length = kind == DRIVE_VIEW_WRITE ? length : 0;
+	return hook_call(handle, &call, buffer, NULL, kind == DRIVE_VIEW_READ ? buffer : NULL, kind == DRIVE_VIEW_READ ? length : 0, &io);
+}
