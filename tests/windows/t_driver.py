@@ -38,6 +38,21 @@ def test_drive_process_death(t):
 
 
 @test()
+def test_violations_are_seen(t):
+    """what the simulation complains of fails a test: shown one"""
+    w = wine.Session(t, filter=False)
+    w.expect_clean()
+    w.must(r"C:\simctl.exe", "violate", drive=False)
+    try:
+        w.expect_clean()
+    except Failed as e:
+        t.contains(str(e), "a test asked for a violation", "the failure")
+    else:
+        raise Failed("a violation went unseen")
+    w.must(r"C:\simctl.exe", "forget", drive=False)
+
+
+@test()
 def test_driver_imports(t):
     """every kernel function that inlay.sys imports exists under Wine or is stood in for: none ends the driver host"""
     path = os.path.join(os.environ["INLAY_WINE_PREFIX"], wine.DRIVERS)

@@ -64,6 +64,21 @@ def test_cancelled_read(t):
 
 
 @test(timeout=90)
+def test_program_killed(t):
+    """a program that is killed while its reads are pending: they are cancelled, its handles closed, the driver unloads"""
+    w = wine.Session(t)
+    w.begin(r"C:\ringside.exe", "silent", "60000").until("ready")
+    reader = w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "12").until("pending")
+    blocked = w.begin(r"C:\fileop.exe", "cat", DIR + r"\file", name="blocked")
+    wine.pause(0.3)
+    w.kill("fileop.exe")
+    reader.end()
+    blocked.end()
+    wait_for("the handles to close", lambda: w.health()[0]["handles"] == 0)
+    t.eq(w.health()[0]["under_way"], 0, "operations under way")
+
+
+@test(timeout=90)
 def test_request_timeout(t):
     """a request that the redirector never answers ends after the ring's time-out, with an error that says so"""
     w = wine.Session(t)

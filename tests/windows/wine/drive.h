@@ -35,6 +35,9 @@
 /* Dismounts the volume and mounts an empty one, with no file open: what filters have on it is torn down. */
 #define DRIVE_REMOUNT DRIVE_CODE(0x906u)
 
+/* Reports a violation, so that it can be shown that tests fail by one. */
+#define DRIVE_VIOLATE DRIVE_CODE(0x907u)
+
 enum drive_bench_kind { DRIVE_BENCH_RING = 0, DRIVE_BENCH_CALLS = 1 };
 
 struct drive_bench {

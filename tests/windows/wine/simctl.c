@@ -6,6 +6,7 @@
  *     start NAME | stop NAME | remove NAME | state NAME
  *     health              counters, one a line, then violations; status 1 when there are any
  *     forget              lets the lazy writer run, forgets violations
+ *     violate             reports a violation, for tests of tests
  *     remount             an empty volume instead; fails while files are open
  */
 #include <stdio.h>
@@ -101,28 +102,44 @@ static int health(HANDLE drive)
 	return h->violations != 0;
 }
 
+static const struct {
+	const char *verb;
+	DWORD code; /* 0: shows */
+} acts[] = { { "health", 0 }, { "forget", DRIVE_FORGET }, { "remount", DRIVE_REMOUNT }, { "violate", DRIVE_VIOLATE } };
+
+/* -1: no such verb. */
 static int drive_act(const char *verb)
 {
-	HANDLE drive = drive_open();
-	DWORD got;
+	for (size_t i = 0; i < sizeof(acts) / sizeof(*acts); i++) {
+		HANDLE drive;
+		DWORD got;
 
-	if (!drive) {
-		fprintf(stderr, "simctl: the simulated drive is not there\n");
-		return 2;
+		if (strcmp(verb, acts[i].verb))
+			continue;
+		drive = drive_open();
+		if (!drive) {
+			fprintf(stderr, "simctl: the simulated drive is not there\n");
+			return 2;
+		}
+		if (!acts[i].code)
+			return health(drive);
+		return DeviceIoControl(drive, acts[i].code, NULL, 0, NULL, 0, &got, NULL) ? 0 : fail(verb);
 	}
-	if (!strcmp(verb, "health"))
-		return health(drive);
-	return DeviceIoControl(drive, strcmp(verb, "forget") ? DRIVE_REMOUNT : DRIVE_FORGET, NULL, 0, NULL, 0, &got, NULL) ? 0 : fail(verb);
+	return -1;
 }
 
 int main(int count, char **words)
 {
 	SC_HANDLE manager;
 
-	if (count == 2 && (!strcmp(words[1], "health") || !strcmp(words[1], "forget") || !strcmp(words[1], "remount")))
-		return drive_act(words[1]);
+	if (count == 2) {
+		int result = drive_act(words[1]);
+
+		if (result >= 0)
+			return result;
+	}
 	if (count < 3) {
-		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget | remount\n");
+		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget | remount | violate\n");
 		return 2;
 	}
 	manager = OpenSCManagerA(NULL, NULL, SC_MANAGER_ALL_ACCESS);

@@ -371,6 +371,9 @@ void glue_perform(struct job *job)
 		glue_bench_run(job);
 	} else if (code == DRIVE_REMOUNT) {
 		glue_finish(job, glue_remount() ? STATUS_SUCCESS : STATUS_DEVICE_BUSY, 0);
+	} else if (code == DRIVE_VIOLATE) {
+		sim_violate("a test asked for a violation", NULL, 0);
+		glue_finish(job, STATUS_SUCCESS, 0);
 	} else if (code == DRIVE_FORGET) {
 		sim_lazy_write(glue_volume);
 		sim_violations_forget();
