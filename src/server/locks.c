@@ -31,7 +31,7 @@ struct held {
 
 struct waiter {
 	struct inlay_list link;     /* file.waiters */
-	struct inlay_map_link by_owner; /* locks.waiters: one per owner and kind */
+	struct inlay_map_link by_owner; /* locks.waiters: each thread of an owner may wait for something else */
 	struct lock_file *file;
 	struct owner owner;
 	struct range r;
@@ -170,15 +170,26 @@ static uint64_t owner_hash(const struct owner *o)
 	return inlay_siphash(&hash_key, words, sizeof(words));
 }
 
-static struct waiter *waiter_of(struct locks *k, const struct owner *o)
+/* The owner's first waiter, and those after it. */
+static struct waiter *waiter_in(struct inlay_map_link *l, const struct owner *o)
 {
-	for (struct inlay_map_link *l = inlay_map_find(&k->waiters, owner_hash(o)); l; l = inlay_map_find_next(l)) {
+	for (; l; l = inlay_map_find_next(l)) {
 		struct waiter *w = inlay_container(l, struct waiter, by_owner);
 
 		if (owner_is(&w->owner, o))
 			return w;
 	}
 	return NULL;
+}
+
+static struct waiter *waiter_of(struct locks *k, const struct owner *o)
+{
+	return waiter_in(inlay_map_find(&k->waiters, owner_hash(o)), o);
+}
+
+static struct waiter *waiter_next(struct waiter *w)
+{
+	return waiter_in(inlay_map_find_next(&w->by_owner), &w->owner);
 }
 
 /*
@@ -196,17 +207,17 @@ static bool would_deadlock(struct locks *k, struct lock_file *f, const struct ow
 	for (;;) {
 		inlay_list_each(it, &f->held) {
 			struct held *h = inlay_container(it, struct held, link);
-			struct waiter *w;
 
 			if (!conflicts(h, &who, &want))
 				continue;
 			if (owner_is(&h->owner, me))
 				return true;
-			w = waiter_of(k, &h->owner);
-			if (!w || w->visited == search || n == sizeof(todo) / sizeof(todo[0]))
-				continue;
-			w->visited = search;
-			todo[n++] = w;
+			for (struct waiter *w = waiter_of(k, &h->owner); w; w = waiter_next(w)) {
+				if (w->visited == search || n == sizeof(todo) / sizeof(todo[0]))
+					continue;
+				w->visited = search;
+				todo[n++] = w;
+			}
 		}
 		if (!n)
 			return false;
@@ -234,17 +245,15 @@ static void waiter_free(struct locks *k, struct waiter *w)
 	free(w);
 }
 
-static void waiter_remove(struct locks *k, const struct owner *o, struct lock_file *keep)
+/* What the owner asks for now it has perhaps waited for till now. What its other threads wait for stays. */
+static void waiter_remove(struct locks *k, const struct lock_file *f, const struct owner *o, const struct range *r)
 {
-	struct waiter *w = waiter_of(k, o);
-	struct lock_file *f;
-
-	if (!w)
-		return;
-	f = w->file;
-	waiter_free(k, w);
-	if (f != keep)
-		file_release(k, f);
+	for (struct waiter *w = waiter_of(k, o); w; w = waiter_next(w)) {
+		if (w->file == f && w->r.start == r->start && w->r.end == r->end && w->r.type == r->type) {
+			waiter_free(k, w);
+			return;
+		}
+	}
 }
 
 static int waiter_note(struct locks *k, struct lock_file *f, const struct owner *o, const struct range *r,
@@ -377,7 +386,7 @@ static int set_locked(struct locks *k, struct lock_file *f, const struct held *w
 
 	if (__atomic_load_n(&o->session->over, __ATOMIC_ACQUIRE))
 		return -INLAY_ENOSESSION;
-	waiter_remove(k, o, f);
+	waiter_remove(k, f, o, &want->r);
 	if (!unlock && o->session->locks_held + 2 > INLAY_LOCKS_MAX)
 		return -INLAY_ENOLCK;
 	if (o->kind == INLAY_LOCK_FLOCK && !unlock) { /* see the file's head */
@@ -444,13 +453,38 @@ void locks_test(struct locks *k, struct handle *h, const struct inlay_testlock_r
 	pthread_mutex_unlock(&k->mutex);
 }
 
+/* Removes what is waited for through h and returns how much that was. */
+static unsigned cancel_locked(struct locks *k, const struct owner *o, const struct handle *h, uint64_t *ret_handle_id)
+{
+	struct waiter *w, *next;
+	unsigned n = 0;
+
+	for (w = waiter_of(k, o); w; w = next) {
+		struct lock_file *f = w->file;
+
+		next = waiter_next(w);
+		if (w->handle != h)
+			continue;
+		*ret_handle_id = w->handle_id;
+		waiter_free(k, w);
+		file_release(k, f);
+		n++;
+	}
+	return n;
+}
+
 void locks_cancel(struct locks *k, struct handle *h, uint64_t owner, uint32_t kind)
 {
 	struct owner o = {h->session, owner, kind};
+	uint64_t handle_id = 0;
+	unsigned n;
 
 	pthread_mutex_lock(&k->mutex);
-	waiter_remove(k, &o, NULL);
+	n = cancel_locked(k, &o, h, &handle_id);
 	pthread_mutex_unlock(&k->mutex);
+	/* It doesn't say which of the owner's threads waits no more: the others ask again. */
+	if (n > 1)
+		session_wake(h->session, &(struct inlay_event_lock_req){.handle = handle_id, .owner = owner, .kind = kind});
 }
 
 static void drop_in_file(struct locks *k, struct lock_file *f, struct inlay_session *ss, const struct handle *h,

@@ -119,6 +119,40 @@ static void waiters_are_woken_when_it_is_their_turn(void **state)
 	teardown();
 }
 
+/* The threads of a process are one owner, and each may wait for something else. */
+static void one_owner_may_wait_for_several(void **state)
+{
+	(void)state;
+	setup();
+	assert_int_equal(lock(&a, ha, 1, W, 0, 9, 0), 0);
+	assert_int_equal(lock(&a, ha, 1, W, 20, 29, 0), 0);
+	assert_int_equal(lock(&b, hb, 7, W, 0, 9, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(lock(&b, hb, 7, W, 20, 29, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(lock(&b, hb, 7, W, 40, 49, 0), 0); /* a third thread */
+	assert_int_equal(lock(&b, hb, 7, U, 40, 49, 0), 0);
+	assert_int_equal(lock(&a, ha, 1, U, 0, 9, 0), 0);
+	assert_int_equal(b.wakes, 1);
+	assert_int_equal(lock(&b, hb, 7, W, 0, 9, INLAY_LOCK_WAIT), 0);
+	assert_int_equal(lock(&a, ha, 1, U, 20, 29, 0), 0);
+	assert_int_equal(b.wakes, 2);
+	assert_int_equal(lock(&b, hb, 7, W, 20, 29, INLAY_LOCK_WAIT), 0);
+	/* A circle is found through whichever thread. */
+	assert_int_equal(lock(&a, ha, 1, W, 60, 69, 0), 0);
+	assert_int_equal(lock(&a, ha, 2, W, 80, 89, 0), 0);
+	assert_int_equal(lock(&b, hb, 7, W, 60, 69, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(lock(&b, hb, 7, W, 80, 89, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(lock(&a, ha, 1, W, 0, 9, INLAY_LOCK_WAIT), -INLAY_EDEADLK);
+	assert_int_equal(lock(&a, ha, 2, W, 0, 9, INLAY_LOCK_WAIT), -INLAY_EDEADLK);
+	/* One of them gives up: the other is told to ask again. */
+	assert_int_equal(CALL(&b, LOCK_CANCEL, lock_cancel, .handle = hb, .owner = 7), 0);
+	assert_int_equal(b.wakes, 3);
+	assert_int_equal(lock(&b, hb, 7, W, 60, 69, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	assert_int_equal(CALL(&b, LOCK_CANCEL, lock_cancel, .handle = hb, .owner = 7), 0);
+	assert_int_equal(b.wakes, 3); /* none is left */
+	assert_int_equal(lock(&a, ha, 1, W, 0, 9, INLAY_LOCK_WAIT), -INLAY_EQUEUED);
+	teardown();
+}
+
 static void closing_drops_what_the_handle_took(void **state)
 {
 	uint64_t second;
@@ -237,6 +271,7 @@ static void random_locks_agree_with_the_model(void **state)
 }
 
 RUN_TESTS(cmocka_unit_test(ranges_split_merge_and_conflict), cmocka_unit_test(nonsense_is_refused),
-	cmocka_unit_test(waiters_are_woken_when_it_is_their_turn), cmocka_unit_test(closing_drops_what_the_handle_took),
+	cmocka_unit_test(waiters_are_woken_when_it_is_their_turn), cmocka_unit_test(one_owner_may_wait_for_several),
+	cmocka_unit_test(closing_drops_what_the_handle_took),
 	cmocka_unit_test(a_session_takes_its_locks_along), cmocka_unit_test(circles_of_waiters_are_refused),
 	cmocka_unit_test(flock_lives_apart), cmocka_unit_test(random_locks_agree_with_the_model))
