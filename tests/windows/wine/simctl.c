@@ -37,7 +37,7 @@ static int service_wait(SC_HANDLE service, DWORD wanted)
 {
 	SERVICE_STATUS status = { 0 };
 
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 2000; i++) {
 		if (!QueryServiceStatus(service, &status))
 			return fail("query");
 		if (status.dwCurrentState == wanted)
