@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-from harness import USER_UID, Attachment, Server, Skip, is_mounted, test, wait_for
+from harness import USER_UID, Attachment, Server, Skip, ended, is_mounted, test, wait_for
 
 
 def read(path):
@@ -107,7 +107,7 @@ def test_attach_umount_by_hand(t):
     pid = a.pid()
     t.file(f"{a.dir}/f", "x")
     t.must("umount", a.dir)
-    wait_for("the process to end", lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().split()[2], 10)
+    wait_for("the process to end", ended(pid))
     t.eq(read(f"{t.export()}/f"), "x")
 
 
@@ -258,8 +258,7 @@ def test_detach_force_stopped_client(t):
         pid = a.pid()
         os.kill(pid, number)
         force_in_time(t, a)
-        wait_for("the process to end", lambda: not os.path.exists(f"/proc/{pid}") or
-                 open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z")
+        wait_for("the process to end", ended(pid))
         held.kill()
         held.wait()
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import test, wait_for
+from harness import ended, test, wait_for
 
 WAITER = """
 import fcntl, sys
@@ -29,15 +29,6 @@ def hold(t, *paths):
     p = t.start("python3", "-c", HOLDER, *paths, stdout=subprocess.PIPE)
     t.eq(p.stdout.readline().strip() in (b"held", "held"), True, "the holder of the locks")
     return p
-
-
-def ended(pid):
-    def gone():
-        try:
-            return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
-    return gone
 
 
 def ends_well(t, a, pid):

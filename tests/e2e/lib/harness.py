@@ -60,6 +60,16 @@ def wait_for(what, condition, seconds=10):
         time.sleep(0.02)
 
 
+def ended(pid):
+    """For wait_for: whether the process is over. It may go while one looks."""
+    def gone():
+        try:
+            return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+    return gone
+
+
 def mounts():
     """[(mount point, type, source)]"""
     rows = []
