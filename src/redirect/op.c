@@ -15,7 +15,8 @@ static void release_file(void *object, void *arg)
 {
 	struct inlay_file *f = object;
 
-	(void)arg;
+	if (atomic_load(&f->lock_uses)) /* never closed: the whole attachment ends */
+		inlay_held_drop(arg, f);
 	inlay_listing_free(f->listing);
 	free(f->cred);
 	inlay_node_put(f->node);
