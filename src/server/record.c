@@ -345,7 +345,7 @@ void record_begin(const struct record_ref *ref, uint16_t type, const struct reco
 	memcpy(now.id, intent->node.bytes, sizeof(now.id));
 	now.check = intent_check(ref, &now);
 	memcpy(e, &now, offsetof(struct entry, reply));
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* written before the request is begun; what is written outlives a kill */
 }
 
 void record_end(const struct record_ref *ref, int status, const uint8_t *reply, uint32_t len)
