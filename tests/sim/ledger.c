@@ -1,0 +1,293 @@
+/*
+ * The ledger of operations.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ledger.h"
+
+#include "server.h"
+
+#include "server/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_MAX 65536u
+#define ANSWERS_MAX 12u
+#define LONG_AGO (120 * SEC)
+
+/* What an execution brought. */
+struct answer {
+	int status;
+	uint64_t hash; /* of the reply's body and payload */
+};
+
+struct entry {
+	uint16_t type;
+	bool over;       /* the client was told */
+	unsigned runs, ok;
+	struct answer answer[ANSWERS_MAX]; /* the last ones */
+	struct inlay_uuid session; /* of the last run */
+	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
+};
+
+static struct entry *entries;
+static uint32_t count;
+
+void ledger_begin(void)
+{
+	entries = calloc(ENTRIES_MAX, sizeof *entries);
+	SIM_REQUIRE(entries);
+	count = 1;
+}
+
+void ledger_end(void)
+{
+	for (uint32_t i = 1; i < count; i++)
+		tree_mark_done(&entries[i].mark);
+	free(entries);
+	entries = NULL;
+}
+
+uint32_t ledger_open(struct sim_op *op)
+{
+	SIM_REQUIRE(count < ENTRIES_MAX);
+	entries[count].type = op->type;
+	return count++;
+}
+
+const struct inlay_uuid *ledger_session(uint32_t number)
+{
+	return entries[number].ok ? &entries[number].session : NULL;
+}
+
+/* ---- whose request it is ---- */
+
+/* The client's operation of that type on that handle; owner: of locks. */
+static struct sim_op *on_handle(const struct inlay_request *rq, uint64_t handle, uint64_t owner)
+{
+	struct sim_client *c = client_of(rq->session->host);
+
+	if (!c)
+		return NULL;
+	inlay_list_each(it, &c->ops) {
+		struct sim_op *o = inlay_container(it, struct sim_op, link);
+
+		if (o->type == rq->type && !o->ended && o->op.file && o->op.file->handle == handle &&
+		    (rq->type != INLAY_LOCK || o->op.in.lock.owner == owner))
+			return o;
+	}
+	return NULL;
+}
+
+static uint32_t of_cred(const struct inlay_cred *cred)
+{
+	return cred->ngroups == 1 ? cred->groups[0] : 0;
+}
+
+#define BY_CRED(NAME, lower) \
+	case INLAY_##NAME: { \
+		struct inlay_##lower##_req m; \
+\
+		return inlay_get_##lower##_req(&r, &m) < 0 ? 0 : of_cred(&m.cred); \
+	}
+#define BY_HANDLE(NAME, lower, who) \
+	case INLAY_##NAME: { \
+		struct inlay_##lower##_req m; \
+\
+		if (inlay_get_##lower##_req(&r, &m) == 0) \
+			o = on_handle(rq, m.handle, who); \
+		return o ? o->number : 0; \
+	}
+
+/* 0: nobody's that we know: the redirector's own errands, and requests whose operation has ended without them. */
+static uint32_t number_of(const struct inlay_request *rq)
+{
+	struct inlay_reader r = inlay_reader(rq->body, rq->body_len);
+	struct sim_op *o = NULL;
+
+	switch (rq->type) {
+	BY_CRED(LOOKUP, lookup)
+	BY_CRED(CREATE, create)
+	BY_CRED(OPEN, open)
+	BY_CRED(OPENDIR, opendir)
+	BY_CRED(MKDIR, mkdir)
+	BY_CRED(LINK, link)
+	BY_CRED(UNLINK, unlink)
+	BY_CRED(RMDIR, rmdir)
+	BY_CRED(RENAME, rename)
+	BY_HANDLE(READ, read, 0)
+	BY_HANDLE(COMMIT, commit, 0)
+	BY_HANDLE(CLOSE, close, 0)
+	BY_HANDLE(READDIR, readdir, 0)
+	BY_HANDLE(LOCK, lock, m.owner)
+	BY_HANDLE(TESTLOCK, testlock, 0)
+	case INLAY_WRITE:
+		return rq->data_len >= 16 ? (uint32_t)inlay_load64(rq->data) : 0;
+	default:
+		return 0;
+	}
+}
+
+/* ---- what the server does ---- */
+
+static struct entry *running;
+
+/*
+ * What may be executed more than once: what changes nothing; locks, which are asked for again; and what only opens
+ * something, in another session. (Where the server forgets nothing over a restart, this is where to say so.)
+ */
+static bool may_repeat(const struct entry *e, const struct inlay_request *rq)
+{
+	bool other = memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
+
+	if (!(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK)
+		return true;
+	return e->type == INLAY_OPENDIR && other;
+}
+
+bool ledger_before(struct inlay_request *rq)
+{
+	uint32_t number;
+
+	running = NULL;
+	if (sim_server_dying())
+		return false;
+	number = number_of(rq);
+	SIM_REQUIRE(number < count);
+	sim_trace("execute", rq->type, number, rq->body_len + rq->data_len);
+	if (!number)
+		return true;
+	running = &entries[number];
+	if (running->type != rq->type)
+		sim_fail("operation %u is a %s, but its number came with a %s", number, inlay_message_name(running->type),
+		         inlay_message_name(rq->type));
+	if (running->runs && !may_repeat(running, rq))
+		sim_fail("%s, operation %u, is executed once more", inlay_message_name(rq->type), number);
+	running->runs++;
+	running->session = rq->session->id;
+	return true;
+}
+
+static uint64_t hash_of(const uint8_t *body, uint32_t body_len, const uint8_t *data, uint32_t data_len)
+{
+	const struct inlay_hash_key key = {{body_len, data_len}};
+
+	return (body_len ? inlay_siphash(&key, body, body_len) : 0) * 31 + (data_len ? inlay_siphash(&key, data, data_len) : 0);
+}
+
+/* What a success of this request makes durable. */
+static void mark(struct entry *e, const struct inlay_request *rq)
+{
+	struct inlay_reader r = inlay_reader(rq->body, rq->body_len);
+	struct inlay_commit_req commit;
+	struct inlay_write_req write;
+	struct handle *h;
+	uint64_t handle = 0;
+	bool sync = false;
+
+	if (rq->type == INLAY_COMMIT && inlay_get_commit_req(&r, &commit) == 0) {
+		handle = commit.handle;
+	} else if (rq->type == INLAY_WRITE && inlay_get_write_req(&r, &write) == 0) {
+		handle = write.handle;
+		sync = true;
+		if (!(write.flags & (INLAY_WRITE_FILE_SYNC | INLAY_WRITE_DATA_SYNC)))
+			return;
+	}
+	h = handle ? handle_get(rq->session, handle) : NULL;
+	if (!h)
+		return;
+	if (sync)
+		tree_mark(tree_ino(h->file->node), write.off, rq->data_len, &e->mark);
+	else
+		tree_mark(tree_ino(h->file->node), 0, UINT64_MAX, &e->mark);
+	handle_put(rq->session, handle);
+}
+
+void ledger_after(struct inlay_request *rq)
+{
+	struct entry *e = running;
+
+	running = NULL;
+	sim_trace("executed", rq->type, (uint64_t)-rq->status, rq->reply_len + rq->reply_data_len);
+	if (!e)
+		return;
+	e->ok += rq->status == 0;
+	memmove(e->answer + 1, e->answer, sizeof e->answer - sizeof e->answer[0]);
+	e->answer[0] = (struct answer){rq->status, 0};
+	if (rq->status == 0) {
+		e->answer[0].hash = hash_of(rq->reply_body, rq->reply_len, rq->reply_data, rq->reply_data_len);
+		mark(e, rq);
+	}
+}
+
+/* ---- what the client is told ---- */
+
+static bool was_answered(const struct entry *e, int status, uint64_t hash)
+{
+	for (unsigned i = 0; i < ANSWERS_MAX && i < e->runs; i++)
+		if (e->answer[i].status == status && e->answer[i].hash == hash)
+			return true;
+	return false;
+}
+
+static bool session_was_lost(const struct sim_op *op)
+{
+	const struct sim_client *c = op->client;
+
+	return !sim_session_alive(&op->session) || (c->lost_at && c->lost_at + LONG_AGO > op->began);
+}
+
+/*
+ * Errors that no execution brought. (What a restart of the server costs today: requests that change something and were
+ * sent end with EIO, handles and locks are gone. When it costs less, this is where to say so.)
+ */
+static bool is_explained(const struct sim_op *op, const struct entry *e, int status)
+{
+	switch (status) {
+	case -INLAY_EIO:
+		if (op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100)
+			return true;
+		return session_was_lost(op) && inlay_message_flags(op->type) & INLAY_MSG_MUTATES;
+	case -INLAY_ESTALE:
+		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session);
+	case -INLAY_EINTR:
+		return op->interrupted;
+	case -INLAY_ECANCELED:
+		return !op->client->up;
+	default:
+		return false;
+	}
+}
+
+static void close_success(struct sim_op *op, struct entry *e)
+{
+	const struct inlay_reply *r = op->op.reply;
+
+	if (!e->ok)
+		sim_fail("%s, operation %u, succeeded, but the server never did it", inlay_message_name(op->type), op->number);
+	if (e->ok > 1 && inlay_message_flags(e->type) & INLAY_MSG_MUTATES && e->type != INLAY_LOCK && e->type != INLAY_OPENDIR)
+		sim_fail("%s, operation %u, was done %u times", inlay_message_name(op->type), op->number, e->ok);
+	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
+		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);
+	if (e->mark.point)
+		tree_durable(&e->mark);
+}
+
+void ledger_close(struct sim_op *op, int status)
+{
+	struct entry *e = &entries[op->number];
+
+	if (e->over)
+		sim_fail("%s, operation %u, ended twice", inlay_message_name(op->type), op->number);
+	e->over = true;
+	sim_trace("done", op->type, op->number, (uint64_t)-status);
+	if (status == 0) {
+		close_success(op, e);
+		return;
+	}
+	if (was_answered(e, status, 0) && (!e->ok || !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK))
+		return;
+	if (!is_explained(op, e, status))
+		sim_fail("%s, operation %u, failed for no reason: %s", inlay_message_name(op->type), op->number,
+		         inlay_status_text(status));
+}

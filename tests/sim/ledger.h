@@ -1,0 +1,34 @@
+/*
+ * Every operation that a client began: what the server made of it, and whether the client was told just that.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * An operation has a number, which travels with it: as the caller's only group, or as the first bytes of what is written.
+ * Requests without either are told by the handle that they are for.
+ */
+#ifndef INLAY_TESTS_SIM_LEDGER_H
+#define INLAY_TESTS_SIM_LEDGER_H
+
+#include "client.h"
+#include "tree.h"
+
+#include "server/server.h"
+
+void ledger_begin(void);
+void ledger_end(void);
+uint32_t ledger_open(struct sim_op *op);
+/* Around the execution of a request. before: false: the server is dying, and nothing may happen any more. */
+bool ledger_before(struct inlay_request *rq);
+void ledger_after(struct inlay_request *rq);
+/* The client was told. */
+void ledger_close(struct sim_op *op, int status);
+/* The session in which it was done last; NULL: it never was. */
+const struct inlay_uuid *ledger_session(uint32_t number);
+
+/* ---- locks.c: what clients were granted ---- */
+
+void locks_granted(const struct sim_prog *g, const struct inlay_uuid *session);
+void locks_let_go(const struct sim_prog *g);
+void locks_session_over(const struct inlay_uuid *session);
+void locks_end(void);
+
+#endif
