@@ -28,6 +28,14 @@ const struct inlay_uuid *client_session(const struct sim_client *c)
 
 /* ---- operations ---- */
 
+void client_forget(struct sim_client *c, unsigned lane, struct inlay_node *n)
+{
+	if (!n)
+		return;
+	inlay_redirect_forget(&c->redirect, lane, n->number, 1);
+	inlay_node_put(n);
+}
+
 static void finished(struct inlay_op *op, int status)
 {
 	struct sim_op *o = inlay_container(op, struct sim_op, op);
@@ -42,10 +50,8 @@ static void finished(struct inlay_op *op, int status)
 	o->prog->busy = NULL;
 	o->then(o, status);
 	/* What was found or opened and nobody took. */
-	if (op->found) {
-		inlay_redirect_forget(&c->redirect, op->lane, op->found->number, 1);
-		inlay_node_put(op->found);
-	}
+	client_forget(c, op->lane, op->found);
+	client_forget(c, op->lane, o->found);
 	if (op->opened)
 		inlay_redirect_abandon_file(&c->redirect, op->lane, op->opened);
 	inlay_node_put(op->node);

@@ -20,6 +20,7 @@ struct sim_prog;
 /* An open file of a program. */
 struct sim_file {
 	struct inlay_file *file; /* NULL: free */
+	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's, see prog->dir */
 	uint64_t ino;
 	struct inlay_uuid session; /* in which it was opened */
 	bool is_dir, writes;
@@ -40,6 +41,7 @@ struct sim_op {
 	int name, to_name;
 	uint64_t dir, to_dir;   /* inodes */
 	void (*then)(struct sim_op *o, int status);
+	struct inlay_node *found; /* looked up for this operation */
 	uint8_t *data;
 };
 
@@ -59,7 +61,6 @@ struct sim_prog {
 	bool holds;
 	struct sim_op *busy;
 	struct inlay_node *dir; /* where it works; NULL: the root */
-	uint64_t dir_lookups;
 	bool closing;           /* no new work: gives back what it has */
 };
 
@@ -92,7 +93,8 @@ void client_detach(struct sim_client *c);
 void client_kill(struct sim_client *c, bool mute);
 /* An operation of that program; NULL: out of work. */
 struct sim_op *client_op(struct sim_prog *g, uint16_t type, void (*then)(struct sim_op *o, int status));
-void client_op_free(struct sim_op *o);
+/* A node that was looked up is known no more; NULL is fine. */
+void client_forget(struct sim_client *c, unsigned lane, struct inlay_node *n);
 /* What the server says of its sessions. */
 struct sim_client *client_of(const char *host);
 const struct inlay_uuid *client_session(const struct sim_client *c);

@@ -251,7 +251,7 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	case -INLAY_ESTALE:
 		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session);
 	case -INLAY_EINTR:
-		return op->interrupted;
+		return op->interrupted || !op->client->up;
 	case -INLAY_ECANCELED:
 		return !op->client->up;
 	default:

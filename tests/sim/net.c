@@ -91,7 +91,6 @@ static void maybe_free(struct sim_sock *s)
 	if (s->peer)
 		s->peer->peer = NULL;
 	inlay_list_remove(&s->all);
-	inlay_list_remove(&s->of_proc);
 	free(s->in);
 	free(s);
 	sockets--;
@@ -285,6 +284,7 @@ void inlay_socket_close(int fd)
 		put_on_way(s, NULL, 0, true, s->in_len > 0);
 	s->sent_eof = true;
 	s->closed = true;
+	inlay_list_remove(&s->of_proc);
 	maybe_free(s);
 }
 
@@ -423,6 +423,7 @@ void sim_net_kill(struct sim_proc *p, bool mute)
 
 		if (s->arriving) {
 			s->closed = true;
+			inlay_list_remove(&s->of_proc);
 			maybe_free(s);
 		}
 	}

@@ -23,10 +23,7 @@ static struct inlay_node *dir_node(struct sim_prog *g)
 
 static void leave_dir(struct sim_prog *g)
 {
-	if (!g->dir)
-		return;
-	inlay_redirect_forget(&g->client->redirect, g->number % g->client->loops, g->dir->number, 1);
-	inlay_node_put(g->dir);
+	client_forget(g->client, g->number % g->client->loops, g->dir);
 	g->dir = NULL;
 }
 
@@ -122,6 +119,14 @@ static void rename_name(struct sim_prog *g)
 	inlay_op_rename(&o->op);
 }
 
+/* What was looked up stays known until the operation that it was looked up for is over. */
+static void take_found(struct sim_op *from, struct sim_op *to)
+{
+	to->found = from->op.found;
+	from->op.found = NULL;
+	to->op.node = inlay_node_ref(to->found);
+}
+
 static void found_to_link(struct sim_op *o, int status)
 {
 	struct sim_prog *g = o->prog;
@@ -130,7 +135,7 @@ static void found_to_link(struct sim_op *o, int status)
 	if (status < 0 || tree_is_dir(o->op.attr.ino) || !g->client->up)
 		return;
 	next = client_op(g, INLAY_LINK, nothing_more);
-	next->op.node = inlay_node_ref(o->op.found);
+	take_found(o, next);
 	next->op.to = dir_node(g);
 	next->op.to_name = inlay_str(tree_names[any_file_name()]);
 	inlay_op_link(&next->op);
@@ -153,6 +158,8 @@ static void opened(struct sim_op *o, int status)
 	SIM_REQUIRE(session);
 	f->file = o->op.opened;
 	o->op.opened = NULL;
+	f->node = o->op.found ? o->op.found : o->found;
+	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
@@ -188,7 +195,7 @@ static void found_to_open(struct sim_op *o, int status)
 	if (status < 0 || !g->client->up || tree_is_dir(o->op.attr.ino))
 		return;
 	next = client_op(g, INLAY_OPEN, opened);
-	next->op.node = inlay_node_ref(o->op.found);
+	take_found(o, next);
 	next->on = free_file(g);
 	next->op.in.make.flags = INLAY_O_RDWR | (tree_is_log(o->op.attr.ino) ? (uint32_t)INLAY_O_APPEND : 0);
 	inlay_op_open(&next->op);
@@ -213,6 +220,8 @@ static void closed(struct sim_op *o, int status)
 {
 	(void)status; /* whatever it says, the number is gone */
 	o->on->file = NULL;
+	client_forget(o->client, o->op.lane, o->on->node);
+	o->on->node = NULL;
 }
 
 static void close_file(struct sim_prog *g, struct sim_file *f)
@@ -243,7 +252,7 @@ static void write_file(struct sim_prog *g, struct sim_file *f)
 	o->data = malloc((size_t)blocks * unit);
 	SIM_REQUIRE(o->data);
 	for (uint32_t i = 0; i < blocks; i++)
-		tree_fill(o->data + (size_t)i * unit, unit, o->number, log ? tree_records(f->ino) : at + i);
+		tree_fill(o->data + (size_t)i * unit, unit, o->number, log ? 0 : at + i);
 	o->op.data = o->data;
 	o->op.data_len = blocks * unit;
 	o->op.in.io.off = log ? 0 : TREE_BASE + (uint64_t)at * unit;
@@ -473,6 +482,8 @@ void work_lost(struct sim_prog *g)
 	sim_unset(&g->next);
 	inlay_node_put(g->dir);
 	g->dir = NULL;
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		inlay_node_put(g->files[i].node);
 	memset(g->files, 0, sizeof g->files);
 	g->holds = false;
 }
