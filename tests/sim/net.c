@@ -119,6 +119,8 @@ static void take_in(struct sim_sock *s, const uint8_t *bytes, size_t len)
 	s->in_len += len;
 }
 
+static void put_on_way(struct sim_sock *s, const uint8_t *bytes, size_t len, bool eof, bool reset);
+
 static void arrive(struct sim_event *e)
 {
 	struct segment *g = inlay_container(e, struct segment, event);
@@ -135,7 +137,9 @@ static void arrive(struct sim_event *e)
 		wake(to);
 	} else if (!from->mute) {
 		/* Nobody is there: the host says so, but not at once, and not to who doesn't listen. */
-		if (!g->eof && !g->reset && !from->closed) {
+		if (!g->eof && !g->reset && !from->closed && to && !to->reset) {
+			put_on_way(to, NULL, 0, false, true);
+		} else if (!g->eof && !g->reset && !from->closed) {
 			segment_free(g);
 			become_reset(from);
 			return;
@@ -212,7 +216,7 @@ int64_t inlay_socket_receive(int fd, void *bytes, size_t len)
 	size_t n;
 
 	SIM_REQUIRE(s && !s->closed);
-	if (s->reset)
+	if (s->reset && !s->in_len) /* what came before can still be had */
 		return -INLAY_ECONNRESET;
 	n = s->in_len < len ? s->in_len : len;
 	if (n > 1 && sim_chance(sim_net.cut / 2))
@@ -366,6 +370,10 @@ void sim_net_reset(struct sim_sock *s)
 	struct sim_sock *peer = s->peer;
 
 	sim_trace("fault: reset", (uint64_t)s->fd, s->way_len, peer ? peer->way_len : 0);
+	if (sim_chance(50))
+		s->in_len = 0;
+	if (peer && sim_chance(50))
+		peer->in_len = 0;
 	if (peer)
 		become_reset(peer);
 	become_reset(s);
