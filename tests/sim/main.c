@@ -339,6 +339,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	sim_watch();
 	for (; done < seeds && (!seconds || (uint64_t)(time(NULL) - begun) < seconds); done++) {
 		uint64_t h = run_seed(first + done);
 

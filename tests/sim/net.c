@@ -31,6 +31,13 @@ static struct inlay_list all;
 static int next_fd;
 static unsigned sockets;
 
+void sim_net_begin(void)
+{
+	SIM_REQUIRE(!sockets);
+	inlay_list_init(&all);
+	next_fd = 0;
+}
+
 static void wake(struct sim_sock *s)
 {
 	if (s->loop)
@@ -39,10 +46,9 @@ static void wake(struct sim_sock *s)
 
 struct sim_sock *sim_net_find(int fd)
 {
-	if (all.next)
-		inlay_list_each(it, &all)
+	inlay_list_each(it, &all)
 			if (inlay_container(it, struct sim_sock, all)->fd == fd)
-				return inlay_container(it, struct sim_sock, all);
+			return inlay_container(it, struct sim_sock, all);
 	return NULL;
 }
 
@@ -56,9 +62,7 @@ static struct sim_sock *sock_new(struct sim_proc *p)
 	struct sim_sock *s = calloc(1, sizeof *s);
 
 	SIM_REQUIRE(s);
-	if (!all.next)
-		inlay_list_init(&all);
-	s->fd = FIRST_FD + next_fd++ % 1000000;
+	s->fd = FIRST_FD + next_fd++;
 	s->proc = p;
 	s->way_max = sim_between(sim_net.window_min, sim_net.window_max);
 	inlay_list_init(&s->way);
@@ -115,7 +119,8 @@ static void take_in(struct sim_sock *s, const uint8_t *bytes, size_t len)
 		s->in = realloc(s->in, s->in_cap);
 		SIM_REQUIRE(s->in);
 	}
-	memcpy(s->in + s->in_len, bytes, len);
+	if (len)
+		memcpy(s->in + s->in_len, bytes, len);
 	s->in_len += len;
 }
 
@@ -354,8 +359,6 @@ struct sim_sock *sim_net_any(void)
 	struct sim_sock *found = NULL;
 	unsigned seen = 0;
 
-	if (!all.next)
-		return NULL;
 	inlay_list_each(it, &all) {
 		struct sim_sock *s = inlay_container(it, struct sim_sock, all);
 
@@ -399,8 +402,6 @@ void sim_net_stall(struct sim_sock *s, uint64_t until)
 
 void sim_net_unstall(void)
 {
-	if (!all.next)
-		return;
 	inlay_list_each(it, &all) {
 		struct sim_sock *s = inlay_container(it, struct sim_sock, all);
 

@@ -4,6 +4,7 @@
  */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,39 @@ static uint64_t seed_of_run, state, order, hash;
 static struct sim_event *heap[EVENTS_MAX + 1]; /* from 1 */
 static unsigned count;
 
+static void say_again(void)
+{
+	printf("  trace so far: %016llx; again, with every event: tests/sim/run --seed %llu --trace\n", (unsigned long long)hash,
+	       (unsigned long long)seed_of_run);
+	fflush(stdout);
+}
+
+/* The product asserted, or worse: stdio is good enough for last words. */
+static void die(void)
+{
+	printf("seed %llu died at %llu.%09llu s\n", (unsigned long long)seed_of_run, (unsigned long long)(sim_now / SEC),
+	       (unsigned long long)(sim_now % SEC));
+	say_again();
+}
+
+static void died(int signal_number)
+{
+	signal(signal_number, SIG_DFL);
+	die();
+	raise(signal_number);
+}
+
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+void sim_watch(void)
+{
+	if (__sanitizer_set_death_callback)
+		__sanitizer_set_death_callback(die);
+	else
+		signal(SIGSEGV, died);
+	signal(SIGABRT, died);
+}
+
 void sim_begin(uint64_t seed)
 {
 	seed_of_run = seed;
@@ -29,6 +63,7 @@ void sim_begin(uint64_t seed)
 	sim_running = NULL;
 	sim_calm = false;
 	sim_host_begin();
+	sim_net_begin();
 }
 
 /* ---- chance ---- */
@@ -111,10 +146,13 @@ unsigned sim_events(void)
 	return count;
 }
 
-static void happen(struct sim_event *e)
+static void take(struct sim_event *e)
 {
 	struct sim_proc *outer = sim_running;
 
+	sim_unset(e);
+	if (e->at > sim_now)
+		sim_now = e->at;
 	if (e->proc && e->proc->frozen > sim_now) {
 		sim_set(e, e->proc->frozen);
 		return;
@@ -126,43 +164,41 @@ static void happen(struct sim_event *e)
 
 bool sim_step(uint64_t until)
 {
-	struct sim_event *e;
-
 	if (!count || heap[1]->at > until) {
 		sim_now = sim_now < until ? until : sim_now;
 		return false;
 	}
-	e = heap[1];
-	sim_unset(e);
-	if (e->at > sim_now)
-		sim_now = e->at;
-	happen(e);
+	take(heap[1]);
 	return true;
+}
+
+/* The first that is the world's or `only`'s, and not after `until`; NULL: none. */
+static struct sim_event *first_of(const struct sim_proc *only, uint64_t until)
+{
+	struct sim_event *first = NULL;
+
+	for (unsigned i = 1; i <= count; i++) {
+		struct sim_event *e = heap[i];
+
+		if ((!e->proc || e->proc == only) && e->at <= until && (!first || earlier(e, first)))
+			first = e;
+	}
+	return first;
 }
 
 bool sim_nested(struct sim_proc *only, bool (*done)(void *arg), void *arg, uint64_t until)
 {
-	static struct sim_event *aside[EVENTS_MAX];
-	unsigned asides = 0;
-	bool ok;
+	struct sim_event *e;
 
-	while (!(ok = done(arg)) && count && heap[1]->at <= until) {
-		struct sim_event *e = heap[1];
-
-		sim_unset(e);
-		if (e->proc && e->proc != only) {
-			aside[asides++] = e;
-			continue;
+	while (!done(arg)) {
+		e = first_of(only, until);
+		if (!e) {
+			sim_now = sim_now < until ? until : sim_now;
+			return false;
 		}
-		if (e->at > sim_now)
-			sim_now = e->at;
-		happen(e);
+		take(e);
 	}
-	if (!ok && sim_now < until)
-		sim_now = until;
-	for (unsigned i = 0; i < asides; i++)
-		sim_set(aside[i], aside[i]->at);
-	return ok;
+	return true;
 }
 
 void sim_end(void)
@@ -229,8 +265,7 @@ void sim_fail(const char *fmt, ...)
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);
-	printf("\n  trace so far: %016llx; again, with every event: tests/sim/run --seed %llu --trace\n",
-	       (unsigned long long)hash, (unsigned long long)seed_of_run);
-	fflush(stdout);
+	printf("\n");
+	say_again();
 	_Exit(1);
 }

@@ -44,6 +44,8 @@ extern bool sim_verbose;
 /* From here on nothing is disturbed any more. */
 extern bool sim_calm;
 
+/* Once: a process that dies says of which seed. */
+void sim_watch(void);
 void sim_begin(uint64_t seed);
 void sim_set(struct sim_event *e, uint64_t at); /* moves it if it is set */
 void sim_unset(struct sim_event *e);
@@ -141,6 +143,7 @@ struct sim_sock {
 	bool closed;
 };
 
+void sim_net_begin(void);
 /* A connection to the server: its descriptor in p, or a status. */
 int sim_net_connect(struct sim_proc *p);
 bool sim_net_readable(const struct sim_sock *s);
