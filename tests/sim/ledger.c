@@ -28,6 +28,9 @@ struct entry {
 	struct answer answer[ANSWERS_MAX]; /* the last ones */
 	struct inlay_uuid session; /* of the last run */
 	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
+	const struct sim_op *op;   /* until it is over */
+	uint64_t made;             /* the inode that it made */
+	uint64_t wrote;            /* bytes */
 };
 
 static struct entry *entries;
@@ -52,6 +55,7 @@ uint32_t ledger_open(struct sim_op *op)
 {
 	SIM_REQUIRE(count < ENTRIES_MAX);
 	entries[count].type = op->type;
+	entries[count].op = op;
 	return count++;
 }
 
@@ -136,13 +140,16 @@ static struct entry *running;
  * What may be executed more than once: what changes nothing; locks, which are asked for again; and what only opens
  * something, in another session. (Where the server forgets nothing over a restart, this is where to say so.)
  */
+static bool is_once(const struct entry *e)
+{
+	return inlay_message_flags(e->type) & INLAY_MSG_MUTATES && e->type != INLAY_LOCK && e->type != INLAY_OPENDIR;
+}
+
 static bool may_repeat(const struct entry *e, const struct inlay_request *rq)
 {
 	bool other = memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
 
-	if (!(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK)
-		return true;
-	return e->type == INLAY_OPENDIR && other;
+	return !is_once(e) && (e->type != INLAY_OPENDIR || other);
 }
 
 bool ledger_before(struct inlay_request *rq)
@@ -203,6 +210,41 @@ static void mark(struct entry *e, const struct inlay_request *rq)
 	handle_put(rq->session, handle);
 }
 
+void ledger_made(uint64_t ino)
+{
+	if (running)
+		running->made = ino;
+}
+
+void ledger_wrote(uint64_t len)
+{
+	if (running)
+		running->wrote += len;
+}
+
+/* What the server says must be so at this very moment, as far as the model knows. */
+static void check_truth(const struct entry *e, const struct inlay_request *rq)
+{
+	const struct sim_op *o = e->op;
+	struct inlay_reader r = inlay_reader(rq->reply_body, rq->reply_len);
+	uint64_t there = o->dir && tree_is_dir(o->dir) ? tree_find(o->dir, o->name) : 0;
+	struct inlay_lookup_rep found;
+	struct inlay_read_rep read;
+
+	if (rq->type == INLAY_LOOKUP && rq->status == 0) {
+		SIM_REQUIRE(inlay_get_lookup_rep(&r, &found) == 0);
+		if (found.attr.ino != there || inlay_load64(found.node.bytes + 4) != there)
+			sim_fail("%s is inode %llu, not %llu", tree_names[o->name], (unsigned long long)there, (unsigned long long)found.attr.ino);
+	} else if (rq->type == INLAY_READ && rq->status == 0) {
+		SIM_REQUIRE(inlay_get_read_rep(&r, &read) == 0);
+		tree_check_read(o->on->ino, o->op.in.io.off, o->op.in.io.len, rq->reply_data, rq->reply_data_len, read.zeros);
+	} else if (rq->status == -INLAY_EEXIST && (rq->type == INLAY_CREATE || rq->type == INLAY_MKDIR) && !there) {
+		sim_fail("%s is said to be there, but it isn't", tree_names[o->name]);
+	}
+	if (rq->status == -INLAY_ENOENT && there && (rq->type == INLAY_LOOKUP || rq->type == INLAY_UNLINK || rq->type == INLAY_RMDIR))
+		sim_fail("%s is said not to be there, but it is", tree_names[o->name]);
+}
+
 void ledger_after(struct inlay_request *rq)
 {
 	struct entry *e = running;
@@ -212,6 +254,8 @@ void ledger_after(struct inlay_request *rq)
 	if (!e)
 		return;
 	e->ok += rq->status == 0;
+	if (e->op)
+		check_truth(e, rq);
 	memmove(e->answer + 1, e->answer, sizeof e->answer - sizeof e->answer[0]);
 	e->answer[0] = (struct answer){rq->status, 0};
 	if (rq->status == 0) {
@@ -267,10 +311,15 @@ static void close_success(struct sim_op *op, struct entry *e)
 		return; /* what it was to close went with the session */
 	if (!e->ok)
 		sim_fail("%s, operation %u, succeeded, but the server never did it", inlay_message_name(op->type), op->number);
-	if (e->ok > 1 && inlay_message_flags(e->type) & INLAY_MSG_MUTATES && e->type != INLAY_LOCK && e->type != INLAY_OPENDIR)
+	if (e->ok > 1 && is_once(e))
 		sim_fail("%s, operation %u, was done %u times", inlay_message_name(op->type), op->number, e->ok);
 	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
 		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);
+	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made)
+		sim_fail("%s, operation %u, was to make a file, but took one that was there", tree_names[op->name], op->number);
+	if (op->type == INLAY_WRITE && op->op.out.write.count != e->wrote)
+		sim_fail("operation %u wrote %llu bytes, but was told of %u", op->number, (unsigned long long)e->wrote,
+		         op->op.out.write.count);
 	if (e->mark.point)
 		tree_durable(&e->mark);
 }
@@ -282,12 +331,13 @@ void ledger_close(struct sim_op *op, int status)
 	if (e->over)
 		sim_fail("%s, operation %u, ended twice", inlay_message_name(op->type), op->number);
 	e->over = true;
+	e->op = NULL;
 	sim_trace("done", op->type, op->number, (uint64_t)-status);
 	if (status == 0) {
 		close_success(op, e);
 		return;
 	}
-	if (was_answered(e, status, 0) && (!e->ok || !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK))
+	if (was_answered(e, status, 0) && !(e->ok && is_once(e)))
 		return;
 	if (!is_explained(op, e, status))
 		sim_fail("%s, operation %u, failed for no reason: %s", inlay_message_name(op->type), op->number,

@@ -19,6 +19,9 @@ uint32_t ledger_open(struct sim_op *op);
 /* Around the execution of a request. before: false: the server is dying, and nothing may happen any more. */
 bool ledger_before(struct inlay_request *rq);
 void ledger_after(struct inlay_request *rq);
+/* The store did that for the request under execution. */
+void ledger_made(uint64_t ino);
+void ledger_wrote(uint64_t len);
 /* The client was told. */
 void ledger_close(struct sim_op *op, int status);
 /* The session in which it was done last; NULL: it never was. */

@@ -119,8 +119,10 @@ static int front_create(struct inlay_store_node *dir, const struct inlay_cred *c
 	if (r < 0)
 		return r;
 	ino = tree_ino(*ret);
-	if (tree_find(tree_ino(dir), n) != ino || flags & INLAY_O_EXCL)
+	if (tree_find(tree_ino(dir), n) != ino || flags & INLAY_O_EXCL) {
 		tree_made(tree_ino(dir), n, ino, false);
+		ledger_made(ino);
+	}
 	return r;
 }
 
@@ -192,8 +194,10 @@ static int64_t front_write(struct inlay_store_file *f, uint64_t off, const void 
 		len = unit * (size_t)sim_between(1, len / unit - 1);
 	if (r == 0)
 		r = inner->ops->write(f, off, buf, len, flags, ret_size);
-	if (r > 0)
+	if (r > 0) {
 		tree_wrote(tree_ino(f->node), f->flags & INLAY_O_APPEND ? *ret_size - (uint64_t)r : off, buf, (size_t)r);
+		ledger_wrote((uint64_t)r);
+	}
 	return r;
 }
 

@@ -248,6 +248,26 @@ void tree_wrote(uint64_t ino, uint64_t off, const uint8_t *bytes, size_t len)
 		push(reg_of(f, (uint32_t)((off + done - base_of(f)) / unit)), inlay_load64(bytes + done));
 }
 
+void tree_check_read(uint64_t ino, uint64_t off, uint64_t len, const uint8_t *bytes, size_t count, size_t zeros)
+{
+	struct inode *f = get(ino);
+	uint32_t unit = unit_of(f);
+
+	SIM_REQUIRE(off >= base_of(f) && count + zeros <= len);
+	for (uint64_t at = off; at + unit <= off + len; at += unit) {
+		uint32_t i = (uint32_t)((at - base_of(f)) / unit);
+		uint64_t tag = i < f->regs ? newest(&f->reg[i]) : 0, rest = at - off;
+		uint8_t want[TREE_BLOCK] = {0}, found[TREE_BLOCK] = {0};
+
+		if (tag)
+			tree_fill(want, unit, tag, f->is_log ? 0 : i);
+		if (rest < count)
+			memcpy(found, bytes + rest, count - rest < unit ? count - rest : unit);
+		if (memcmp(want, found, unit))
+			sim_fail("a read of inode %llu got bytes of block %u that aren't there", (unsigned long long)ino, i);
+	}
+}
+
 /* ---- durability ---- */
 
 void tree_mark(uint64_t ino, uint64_t off, uint64_t len, struct tree_mark *ret)

@@ -46,6 +46,9 @@ void tree_removed(uint64_t dir, int name);
 void tree_renamed(uint64_t from_dir, int from, uint64_t to_dir, int to, uint32_t flags);
 void tree_wrote(uint64_t ino, uint64_t off, const uint8_t *bytes, size_t len);
 
+/* A READ of len bytes brought these, and then so many zeros. */
+void tree_check_read(uint64_t ino, uint64_t off, uint64_t len, const uint8_t *bytes, size_t count, size_t zeros);
+
 /* ---- durability ---- */
 
 /* What stood in some registers at a moment. */
