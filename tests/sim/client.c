@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct sim_client sim_clients[CLIENTS_MAX];
-unsigned sim_client_count;
+unsigned sim_client_count, sim_client_slots;
 
 struct sim_client *client_of(const char *host)
 {
@@ -125,6 +125,20 @@ static void no_submit(struct inlay_side_port *port, unsigned lane, struct inlay_
 
 /* ---- attaching ---- */
 
+/* Lanes with few slots, in some runs, so that calls wait for one. */
+int __real_inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
+                           void *owner, uint64_t now_ns);
+int __wrap_inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
+                           void *owner, uint64_t now_ns);
+
+int __wrap_inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t index, const struct inlay_lane_ops *ops,
+                           void *owner, uint64_t now_ns)
+{
+	if (sim_client_slots)
+		client->slots_wanted = sim_client_slots;
+	return __real_inlay_lane_init(l, client, index, ops, owner, now_ns);
+}
+
 static int open_link(struct sim_client *c)
 {
 	struct inlay_link_config config = {.export_name = "x", .host = c->proc.name, .insecure = true, .timeout_ms = c->timeout_ms,
@@ -208,6 +222,18 @@ void client_begin(unsigned number, unsigned loops, unsigned progs, unsigned time
 	for (unsigned i = 0; i < progs; i++)
 		c->prog[i] = (struct sim_prog){.client = c, .number = i};
 	client_attach_at(c, sim_below(SEC));
+}
+
+void client_check_idle(struct sim_client *c)
+{
+	struct inlay_lane_picture picture;
+
+	for (unsigned i = 0; i < c->loops; i++) {
+		inlay_link_picture(c->link, i, &picture);
+		if (picture.state != INLAY_LANE_OPEN || picture.waiting || picture.outstanding > 1) /* one may be a PING */
+			sim_fail("lane %u of %s is in state %d, with %u slots taken and %u calls waiting", i, c->proc.name,
+			         (int)picture.state, picture.outstanding, picture.waiting);
+	}
 }
 
 /* As attachment.c does it. */

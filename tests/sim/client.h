@@ -83,10 +83,13 @@ struct sim_client {
 
 extern struct sim_client sim_clients[CLIENTS_MAX];
 extern unsigned sim_client_count;
+extern unsigned sim_client_slots; /* wanted of each lane; 0: as the product does */
 
 void client_begin(unsigned number, unsigned loops, unsigned progs, unsigned timeout_ms);
 /* Later, and again until it works. */
 void client_attach_at(struct sim_client *c, uint64_t at);
+/* Nothing is under way: then every lane is open, and its slots are free. */
+void client_check_idle(struct sim_client *c);
 /* As `inlay detach` does it. */
 void client_detach(struct sim_client *c);
 /* kill -9; mute: its whole host. */

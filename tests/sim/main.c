@@ -15,18 +15,18 @@
 
 /* What may go wrong in a run: each with its weight. */
 enum fault { RESET, HALF_CLOSE, STALL, FREEZE, STORE, FULL, SERVER_KILLED, HOST_DOWN, CLIENT_KILLED, CLIENT_HOST_DOWN, DETACH, OUTAGE,
-             FAULTS };
+             SERVER_STOPPED, FAULTS };
 
 static const unsigned usual_weight[FAULTS] = {
 	[RESET] = 20, [HALF_CLOSE] = 8, [STALL] = 10, [FREEZE] = 4, [STORE] = 6, [FULL] = 2, [SERVER_KILLED] = 3, [HOST_DOWN] = 3,
-	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3,
+	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3, [SERVER_STOPPED] = 2,
 };
 
 static struct run {
 	unsigned weight[FAULTS], weights;
 	uint64_t until, pause; /* of the disorder; between faults, on average */
 	uint32_t lease_ms;
-	struct sim_event fault, restart, mend;
+	struct sim_event fault, restart, mend, stop;
 	uint64_t faults, steps;
 } run;
 
@@ -54,6 +54,20 @@ static void kill_server(bool host)
 		return;
 	sim_server_kill(host);
 	sim_set(&run.restart, sim_now + sim_between(MS, sim_chance(70) ? SEC : 20 * SEC));
+}
+
+/* A restart by an administrator: what is under way may finish. */
+static void stop_server(void)
+{
+	sim_server_drain();
+	if (sim_server_up())
+		sim_set(&run.stop, sim_now + sim_between(MS, 2 * SEC));
+}
+
+static void stopped(struct sim_event *e)
+{
+	(void)e;
+	kill_server(false);
 }
 
 static void spoil_store(bool full)
@@ -148,6 +162,9 @@ static void fault(struct sim_event *e)
 	case OUTAGE:
 		outage();
 		break;
+	case SERVER_STOPPED:
+		stop_server();
+		break;
 	default:
 		disturb_stream(f);
 	}
@@ -174,6 +191,7 @@ static void begin(void)
 	run.fault.run = fault;
 	run.restart.run = restart;
 	run.mend.run = mend;
+	run.stop.run = stopped;
 	for (unsigned i = 0; i < FAULTS; i++) {
 		run.weight[i] = sim_chance(60) ? usual_weight[i] : 0;
 		run.weights += run.weight[i];
@@ -192,6 +210,7 @@ static void begin(void)
 	sim_server_start();
 	ledger_begin();
 	sim_client_count = (unsigned)sim_between(1, 3);
+	sim_client_slots = sim_chance(30) ? (unsigned)sim_between(1, 4) : 0;
 	for (unsigned i = 0; i < sim_client_count; i++)
 		client_begin(i, (unsigned)sim_between(1, SIM_LOOPS_MAX), (unsigned)sim_between(1, 5), sim_chance(70) ? 0 : 3000);
 }
@@ -216,6 +235,10 @@ static void calm_down(void)
 	sim_unset(&run.restart);
 	sim_unset(&run.mend);
 	mend(NULL);
+	if (run.stop.place) {
+		sim_unset(&run.stop);
+		sim_server_kill(false);
+	}
 	restart(NULL);
 	sim_net_unstall();
 	for (unsigned i = 0; i < sim_client_count; i++) {
@@ -261,9 +284,11 @@ static void drain(void)
 		sim_fail("%u clients have %u sessions", sim_client_count, sim_server_sessions(NULL));
 	for (unsigned i = 0; i < sim_client_count; i++) {
 		SIM_REQUIRE(sim_server_sessions(sim_clients[i].proc.name) == 1);
+		client_check_idle(&sim_clients[i]);
 		client_detach(&sim_clients[i]);
 	}
-	step(sim_now + 5 * SEC);
+	/* A goodbye finds no slot where few are granted and a PING is out: then the lease ends the session. */
+	step(sim_now + (sim_client_slots ? 3 * run.lease_ms * MS : 0) + 5 * SEC);
 	inlay_server_counts(sim_server(), &counts);
 	if (counts.conns || counts.sessions || counts.handles || counts.locks || counts.requests)
 		sim_fail("left in the server: %u connections, %u sessions, %u handles, %u locks, %u requests", counts.conns, counts.sessions,

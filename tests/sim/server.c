@@ -346,6 +346,16 @@ void sim_server_kill(bool host)
 	tree_check(host);
 }
 
+void sim_server_drain(void)
+{
+	if (!server)
+		return;
+	sim_trace("fault: server drains", 0, 0, 0);
+	sim_running = &proc;
+	inlay_server_drain(server);
+	sim_running = NULL;
+}
+
 void sim_server_end(void)
 {
 	sim_server_kill(false);

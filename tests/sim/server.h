@@ -20,6 +20,8 @@ void sim_server_begin(uint32_t lease_ms, unsigned loops); /* makes the store, to
 void sim_server_start(void);
 /* kill -9; host: the machine goes down, and what was not committed is lost. */
 void sim_server_kill(bool host);
+/* It takes nothing new, as before it is stopped. */
+void sim_server_drain(void);
 void sim_server_end(void);
 
 bool sim_server_up(void);
