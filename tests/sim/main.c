@@ -73,10 +73,13 @@ static void stopped(struct sim_event *e)
 static void spoil_store(bool full)
 {
 	static const int statuses[] = {-INLAY_EIO, -INLAY_ENOSPC, -INLAY_EDQUOT, -INLAY_EROFS, 0};
-	struct sim_store_faults f = {(unsigned)sim_between(5, 60), statuses[sim_below(5)]};
+	struct sim_store_faults f;
+	uint64_t bytes = sim_below(20) * 65536;
 
+	f.percent = (unsigned)sim_between(5, 60);
+	f.status = statuses[sim_below(5)];
 	if (full)
-		inlay_memory_set_capacity(sim_store(), sim_below(20) * 65536, sim_chance(50) ? 8 : 1u << 20);
+		inlay_memory_set_capacity(sim_store(), bytes, sim_chance(50) ? 8 : 1u << 20);
 	else
 		sim_server_fault(&f);
 	sim_set(&run.mend, sim_now + sim_between(100 * MS, 5 * SEC));
@@ -211,8 +214,12 @@ static void begin(void)
 	ledger_begin();
 	sim_client_count = (unsigned)sim_between(1, 3);
 	sim_client_slots = sim_chance(30) ? (unsigned)sim_between(1, 4) : 0;
-	for (unsigned i = 0; i < sim_client_count; i++)
-		client_begin(i, (unsigned)sim_between(1, SIM_LOOPS_MAX), (unsigned)sim_between(1, 5), sim_chance(70) ? 0 : 3000);
+	for (unsigned i = 0; i < sim_client_count; i++) {
+		/* One after the other: compilers differ in the order of arguments. */
+		unsigned loops = (unsigned)sim_between(1, SIM_LOOPS_MAX), progs = (unsigned)sim_between(1, 5);
+
+		client_begin(i, loops, progs, sim_chance(70) ? 0 : 3000);
+	}
 }
 
 static bool is_done(void)

@@ -341,6 +341,8 @@ void sim_server_kill(bool host)
 	sim_running = NULL;
 	sim_proc_done(&proc);
 	dying = false;
+	if (host && sim_chance(50))
+		tree_spill();
 	if (host)
 		inlay_memory_crash(inner);
 	tree_check(host);

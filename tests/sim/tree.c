@@ -301,6 +301,39 @@ void tree_durable(const struct tree_mark *m)
 		raise_floor(&f->reg[m->point[i].reg], m->point[i].at);
 }
 
+static void spill(struct inlay_store_node *n, uint64_t ino, uint8_t *seen)
+{
+	bool is_dir = get(ino)->is_dir;
+	struct inlay_store_node *child;
+	struct inlay_store_file *file;
+	struct inlay_attr attr;
+
+	if (seen[ino]++)
+		return;
+	for (unsigned i = 0; is_dir && i < TREE_NAMES; i++) {
+		if (store->ops->lookup(n, NULL, inlay_str(tree_names[i]), &child, &attr) < 0)
+			continue;
+		spill(child, tree_ino(child), seen);
+		store->ops->node_unref(child);
+	}
+	if (sim_chance(60))
+		return;
+	SIM_REQUIRE((is_dir ? store->ops->opendir(n, NULL, &file) : store->ops->open(n, NULL, INLAY_O_RDONLY, &file, &attr)) == 0);
+	SIM_REQUIRE(store->ops->commit(file, sim_chance(50) && !is_dir ? INLAY_COMMIT_DATA_ONLY : 0) == 0);
+	store->ops->file_unref(file);
+}
+
+void tree_spill(void)
+{
+	static uint8_t seen[INODES_MAX];
+	struct inlay_store_node *n;
+
+	memset(seen, 0, top + 1);
+	SIM_REQUIRE(store->ops->root(store, &n) == 0);
+	spill(n, root, seen);
+	store->ops->node_unref(n);
+}
+
 /* ---- the store as it is ---- */
 
 static void compare(struct reg *r, uint64_t found, bool crashed, const char *what, uint64_t ino, uint64_t index)

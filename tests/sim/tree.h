@@ -65,6 +65,8 @@ void tree_mark_done(struct tree_mark *m);
 /* A client was told that what stood there then is durable. */
 void tree_durable(const struct tree_mark *m);
 
+/* The store writes some of it to its disk by itself, as a host does at any time and in any order. */
+void tree_spill(void);
 /* Compares all; after a crash what was found becomes what must be there. */
 void tree_check(bool crashed);
 
