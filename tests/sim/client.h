@@ -47,7 +47,7 @@ struct sim_op {
 
 struct sim_lock {
 	struct sim_file *on; /* NULL: none */
-	uint64_t ino, start, end;
+	uint64_t ino, owner, start, end;
 	uint32_t kind, type;
 };
 
@@ -59,6 +59,7 @@ struct sim_prog {
 	struct sim_file files[FILES_MAX];
 	struct sim_lock lock;   /* held, or asked for */
 	bool holds;
+	unsigned interrupts;
 	struct sim_op *busy;
 	struct inlay_node *dir; /* where it works; NULL: the root */
 	bool closing;           /* no new work: gives back what it has */

@@ -285,8 +285,11 @@ static void drain(void)
 		}
 		step(sim_now + 100 * MS < end ? sim_now + 100 * MS : end);
 	}
-	/* What dead clients held goes with the lease, twice at the most: a connection that is lost is noticed first. */
-	step(sim_now + 3 * run.lease_ms * MS + 2 * SEC);
+	/*
+	 * What dead clients held goes with the lease, twice at the most: a connection that is lost is noticed first. A HELLO that nobody
+	 * answers is given up after INLAY_HELLO_TIMEOUT_MS.
+	 */
+	step(sim_now + 3 * run.lease_ms * MS + 12 * SEC);
 	if (sim_server_sessions(NULL) != sim_client_count)
 		sim_fail("%u clients have %u sessions", sim_client_count, sim_server_sessions(NULL));
 	for (unsigned i = 0; i < sim_client_count; i++) {

@@ -288,9 +288,18 @@ static void list(struct sim_prog *g, struct sim_file *f)
 
 /* ---- locks ---- */
 
+/*
+ * Who was interrupted locks as somebody else from then on: the LOCK_CANCEL of the one that was given up isn't waited for, and may
+ * come after the next LOCK of the same owner and take back that one.
+ */
+static uint64_t owner_of(const struct sim_prog *g)
+{
+	return 1 + g->number + (uint64_t)g->interrupts * PROGS_MAX;
+}
+
 static void set_lock(struct sim_op *o, const struct sim_lock *l, uint32_t type, uint32_t flags)
 {
-	o->op.in.lock = (struct inlay_lock_req){.owner = l->kind == INLAY_LOCK_FLOCK ? l->on->file->number : o->prog->number + 1u,
+	o->op.in.lock = (struct inlay_lock_req){.owner = l->owner,
 	                                        .start = l->start, .end = l->end, .kind = l->kind, .type = type,
 	                                        .pid = o->prog->number + 1u, .flags = flags};
 }
@@ -314,7 +323,7 @@ static void lock_file(struct sim_prog *g, struct sim_file *f)
 	uint64_t start = sim_below(3);
 	struct sim_op *o = file_op(g, f, INLAY_LOCK, locked);
 
-	g->lock = (struct sim_lock){.on = f, .ino = f->ino, .kind = flock ? INLAY_LOCK_FLOCK : INLAY_LOCK_POSIX,
+	g->lock = (struct sim_lock){.on = f, .ino = f->ino, .owner = owner_of(g), .kind = flock ? INLAY_LOCK_FLOCK : INLAY_LOCK_POSIX,
 	                            .start = flock ? 0 : start, .end = flock || sim_chance(30) ? INT64_MAX : start + sim_below(3),
 	                            .type = sim_chance(60) ? INLAY_LOCK_WRITE : INLAY_LOCK_READ};
 	set_lock(o, &g->lock, g->lock.type, sim_chance(70) ? INLAY_LOCK_WAIT : 0);
@@ -334,7 +343,7 @@ static void unlock_file(struct sim_prog *g)
 static void test_lock(struct sim_prog *g, struct sim_file *f)
 {
 	struct sim_op *o = file_op(g, f, INLAY_TESTLOCK, maybe_stale);
-	struct sim_lock l = {.on = f, .kind = INLAY_LOCK_POSIX, .start = 0, .end = INT64_MAX};
+	struct sim_lock l = {.on = f, .owner = owner_of(g), .kind = INLAY_LOCK_POSIX, .start = 0, .end = INT64_MAX};
 
 	set_lock(o, &l, INLAY_LOCK_WRITE, 0);
 	inlay_op_testlock(&o->op);
@@ -348,6 +357,7 @@ static void interrupt(struct sim_op *o)
 
 	sim_trace("interrupt", o->number, 0, 0);
 	o->interrupted = true;
+	o->prog->interrupts++;
 	if (inlay_op_lock_interrupt(&o->op))
 		port->cancel(port, o->op.lane, &o->op.call);
 }
