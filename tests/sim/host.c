@@ -26,6 +26,7 @@ void __wrap_inlay_chunk_unref(struct inlay_chunk *c);
 int __real_clock_gettime(clockid_t id, struct timespec *ret);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
 ssize_t __wrap_getrandom(void *p, size_t len, unsigned flags);
+int __real_close(int fd);
 int __wrap_close(int fd);
 
 void sim_host_begin(void)
@@ -61,9 +62,11 @@ int inlay_random(void *bytes, size_t len)
 	return 0;
 }
 
-/* What the server closes without having served it. */
+/* A connection that the server closes without having served it; or a file of its state directory. */
 int __wrap_close(int fd)
 {
+	if (!sim_net_is(fd))
+		return __real_close(fd);
 	inlay_socket_close(fd);
 	return 0;
 }

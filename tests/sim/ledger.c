@@ -29,12 +29,16 @@ struct entry {
 	struct inlay_uuid session; /* of the last run */
 	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
 	const struct sim_op *op;   /* until it is over */
+	bool appends;
+	unsigned effects, sessions; /* sessions: in which it was asked for */
+	uint64_t crash;            /* of the host, before the last effect */
 	uint64_t made;             /* the inode that it made */
 	uint64_t wrote;            /* bytes */
 };
 
 static struct entry *entries;
 static uint32_t count;
+static struct entry *running; /* under execution */
 
 void ledger_begin(void)
 {
@@ -134,22 +138,46 @@ static uint32_t number_of(const struct inlay_request *rq)
 
 /* ---- what the server does ---- */
 
-static struct entry *running;
-
-/*
- * What may be executed more than once: what changes nothing; locks, which are asked for again; and what only opens
- * something, in another session. (Where the server forgets nothing over a restart, this is where to say so.)
- */
+/* Done twice it would be seen: what changes names, and appends. */
 static bool is_once(const struct entry *e)
 {
-	return inlay_message_flags(e->type) & INLAY_MSG_MUTATES && e->type != INLAY_LOCK && e->type != INLAY_OPENDIR;
+	switch (e->type) {
+	case INLAY_CREATE:
+	case INLAY_MKDIR:
+	case INLAY_LINK:
+	case INLAY_UNLINK:
+	case INLAY_RMDIR:
+	case INLAY_RENAME:
+		return true;
+	default:
+		return e->type == INLAY_WRITE && e->appends;
+	}
 }
 
+/*
+ * Asked for more than once in one session: what changes nothing, and locks. In another session everything may be: the server
+ * knows from its record what became of it. That it had an effect twice is what must not be, see ledger_effect().
+ */
 static bool may_repeat(const struct entry *e, const struct inlay_request *rq)
 {
-	bool other = memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
+	return !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK ||
+	       memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
+}
 
-	return !is_once(e) && (e->type != INLAY_OPENDIR || other);
+bool ledger_running(void)
+{
+	return running && inlay_message_flags(running->type) & INLAY_MSG_MUTATES;
+}
+
+/* The store did what was asked for. A crash of the host may have taken back what was done before it. */
+void ledger_effect(void)
+{
+	if (!running)
+		return;
+	if (running->effects && running->crash == sim_server_crashes() && is_once(running))
+		sim_fail("%s, operation %u, is done once more", inlay_message_name(running->type), (unsigned)(running - entries));
+	running->effects++;
+	running->crash = sim_server_crashes();
 }
 
 bool ledger_before(struct inlay_request *rq)
@@ -168,10 +196,14 @@ bool ledger_before(struct inlay_request *rq)
 	if (running->type != rq->type)
 		sim_fail("operation %u is a %s, but its number came with a %s", number, inlay_message_name(running->type),
 		         inlay_message_name(rq->type));
+	running->appends = running->op && rq->type == INLAY_WRITE ? tree_is_log(running->op->on->ino) : running->appends;
 	if (running->runs && !may_repeat(running, rq))
 		sim_fail("%s, operation %u, is executed once more", inlay_message_name(rq->type), number);
+	running->sessions += !running->runs || memcmp(&running->session, &rq->session->id, sizeof rq->session->id) != 0;
 	running->runs++;
 	running->session = rq->session->id;
+	if (running->op && rq->type == INLAY_WRITE)
+		running->wrote = 0;
 	return true;
 }
 
@@ -254,8 +286,10 @@ void ledger_after(struct inlay_request *rq)
 	if (!e)
 		return;
 	e->ok += rq->status == 0;
-	if (e->op)
+	if (e->op && e->runs == 1)
 		check_truth(e, rq);
+	if (e->op && e->op->op.file && rq->status == 0)
+		locks_still_held(e->op->prog, e->op->on, &rq->session->id);
 	memmove(e->answer + 1, e->answer, sizeof e->answer - sizeof e->answer[0]);
 	e->answer[0] = (struct answer){rq->status, 0};
 	if (rq->status == 0) {
@@ -281,10 +315,7 @@ static bool session_was_lost(const struct sim_op *op)
 	return !sim_session_alive(&op->session) || (c->lost_at && c->lost_at + LONG_AGO > op->began);
 }
 
-/*
- * Errors that no execution brought. (What a restart of the server costs today: requests that change something and were
- * sent end with EIO, handles and locks are gone. When it costs less, this is where to say so.)
- */
+/* Errors that no execution brought. What a restart of the server may cost a program is said here. */
 static bool is_explained(const struct sim_op *op, const struct entry *e, int status)
 {
 	switch (status) {
@@ -303,6 +334,12 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	}
 }
 
+/* Nobody can know any more what became of it. */
+static bool is_forgotten(const struct entry *e, int status)
+{
+	return e->sessions > 1 && (status == -INLAY_EIO || e->crash < sim_server_crashes());
+}
+
 static void close_success(struct sim_op *op, struct entry *e)
 {
 	const struct inlay_reply *r = op->op.reply;
@@ -311,13 +348,13 @@ static void close_success(struct sim_op *op, struct entry *e)
 		return; /* what it was to close went with the session */
 	if (!e->ok)
 		sim_fail("%s, operation %u, succeeded, but the server never did it", inlay_message_name(op->type), op->number);
-	if (e->ok > 1 && is_once(e))
-		sim_fail("%s, operation %u, was done %u times", inlay_message_name(op->type), op->number, e->ok);
+	if (is_once(e) && !e->effects && !(op->type == INLAY_CREATE && !(op->op.in.make.flags & INLAY_O_EXCL)) && op->type != INLAY_RENAME)
+		sim_fail("%s, operation %u, succeeded without an effect", inlay_message_name(op->type), op->number);
 	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
 		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);
 	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made)
 		sim_fail("%s, operation %u, was to make a file, but took one that was there", tree_names[op->name], op->number);
-	if (op->type == INLAY_WRITE && op->op.out.write.count != e->wrote)
+	if (op->type == INLAY_WRITE && e->sessions == 1 && op->op.out.write.count != e->wrote)
 		sim_fail("operation %u wrote %llu bytes, but was told of %u", op->number, (unsigned long long)e->wrote,
 		         op->op.out.write.count);
 	if (e->mark.point)
@@ -337,7 +374,8 @@ void ledger_close(struct sim_op *op, int status)
 		close_success(op, e);
 		return;
 	}
-	if (was_answered(e, status, 0) && !(e->ok && is_once(e)))
+	/* After a lost session: what had been done and is asked for again without a record of it may fail, but only so. */
+	if (was_answered(e, status, 0) && (!(e->effects && is_once(e)) || is_forgotten(e, status)))
 		return;
 	if (!is_explained(op, e, status))
 		sim_fail("%s, operation %u, failed for no reason: %s", inlay_message_name(op->type), op->number,

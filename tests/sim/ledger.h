@@ -20,6 +20,8 @@ uint32_t ledger_open(struct sim_op *op);
 bool ledger_before(struct inlay_request *rq);
 void ledger_after(struct inlay_request *rq);
 /* The store did that for the request under execution. */
+bool ledger_running(void); /* one that changes something and is noted is under execution */
+void ledger_effect(void);
 void ledger_made(uint64_t ino);
 void ledger_wrote(uint64_t len);
 /* The client was told. */
@@ -31,7 +33,10 @@ const struct inlay_uuid *ledger_session(uint32_t number);
 
 void locks_granted(const struct sim_prog *g, const struct inlay_uuid *session);
 void locks_let_go(const struct sim_prog *g);
-void locks_session_over(const struct inlay_uuid *session);
+/* killed: with the server, so that its locks can be reclaimed. */
+void locks_session_over(const struct inlay_uuid *session, bool killed);
+/* What the program has open was good in that session. */
+void locks_still_held(const struct sim_prog *g, const struct sim_file *f, const struct inlay_uuid *session);
 void locks_end(void);
 
 #endif

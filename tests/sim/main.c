@@ -15,11 +15,11 @@
 
 /* What may go wrong in a run: each with its weight. */
 enum fault { RESET, HALF_CLOSE, STALL, FREEZE, STORE, FULL, SERVER_KILLED, HOST_DOWN, CLIENT_KILLED, CLIENT_HOST_DOWN, DETACH, OUTAGE,
-             SERVER_STOPPED, FAULTS };
+             SERVER_STOPPED, SERVER_DIES_MIDWAY, FAULTS };
 
 static const unsigned usual_weight[FAULTS] = {
 	[RESET] = 20, [HALF_CLOSE] = 8, [STALL] = 10, [FREEZE] = 4, [STORE] = 6, [FULL] = 2, [SERVER_KILLED] = 3, [HOST_DOWN] = 3,
-	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3, [SERVER_STOPPED] = 2,
+	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3, [SERVER_STOPPED] = 2, [SERVER_DIES_MIDWAY] = 4,
 };
 
 static struct run {
@@ -48,12 +48,18 @@ static void mend(struct sim_event *e)
 	inlay_memory_set_capacity(sim_store(), UINT64_C(1) << 40, 1u << 20);
 }
 
+static void start_again(void)
+{
+	/* Not before the clock of files has ticked: the server tells by it what was made before. */
+	sim_set(&run.restart, sim_now + sim_between(20 * MS, sim_chance(70) ? SEC : 20 * SEC));
+}
+
 static void kill_server(bool host)
 {
 	if (!sim_server_up())
 		return;
 	sim_server_kill(host);
-	sim_set(&run.restart, sim_now + sim_between(MS, sim_chance(70) ? SEC : 20 * SEC));
+	start_again();
 }
 
 /* A restart by an administrator: what is under way may finish. */
@@ -165,6 +171,9 @@ static void fault(struct sim_event *e)
 	case OUTAGE:
 		outage();
 		break;
+	case SERVER_DIES_MIDWAY:
+		sim_server_kill_midway(sim_chance(50), start_again);
+		break;
 	case SERVER_STOPPED:
 		stop_server();
 		break;
@@ -189,6 +198,7 @@ static void step(uint64_t until)
 static void begin(void)
 {
 	bool quiet = sim_chance(5);
+	unsigned server_loops;
 
 	memset(&run, 0, sizeof run);
 	run.fault.run = fault;
@@ -209,7 +219,8 @@ static void begin(void)
 	                                   .window_min = 2048, .window_max = sim_chance(50) ? 8192 : 1u << 20};
 	if (!quiet)
 		sim_set(&run.fault, sim_now + run.pause);
-	sim_server_begin(run.lease_ms, (unsigned)sim_between(1, SIM_LOOPS_MAX));
+	server_loops = (unsigned)sim_between(1, SIM_LOOPS_MAX);
+	sim_server_begin(run.lease_ms, server_loops, sim_chance(80));
 	sim_server_start();
 	ledger_begin();
 	sim_client_count = (unsigned)sim_between(1, 3);

@@ -52,6 +52,11 @@ struct sim_sock *sim_net_find(int fd)
 	return NULL;
 }
 
+bool sim_net_is(int fd)
+{
+	return fd >= FIRST_FD;
+}
+
 unsigned sim_net_count(void)
 {
 	return sockets;

@@ -9,10 +9,14 @@
 
 #include "server/internal.h"
 #include "server/locks.h"
+#include "server/record.h"
 #include "session/slots.h"
 
+#include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The store as the server has it, one per start: the real one stays. */
 struct front {
@@ -26,8 +30,15 @@ static struct inlay_store_ops front_ops;
 static struct sim_store_faults faults;
 static uint32_t lease;
 static unsigned loops;
-static uint64_t boots;
-static bool dying;
+static uint64_t boots, crashes;
+static bool dying, keeps;
+static char state_dir[64];
+static struct inlay_uuid host_boot;
+
+/* To die in the middle of a request. */
+static enum { NOT_MIDWAY, BEFORE_EFFECT, AFTER_EFFECT } midway;
+static void (*midway_died)(void);
+static struct sim_event midway_event;
 
 struct inlay_store *sim_store(void)
 {
@@ -54,6 +65,21 @@ uint64_t sim_server_boots(void)
 	return boots;
 }
 
+uint64_t sim_server_crashes(void)
+{
+	return crashes;
+}
+
+bool sim_server_keeps(void)
+{
+	return keeps;
+}
+
+bool sim_server_in_grace(void)
+{
+	return keeps && server && sim_proc_clock(&proc) < server->grace_end_ns;
+}
+
 void sim_server_fault(const struct sim_store_faults *f)
 {
 	faults = f ? *f : (struct sim_store_faults){0};
@@ -66,6 +92,31 @@ void sim_server_fault(const struct sim_store_faults *f)
 void __real_inlay_request_execute(struct inlay_request *rq);
 void __wrap_inlay_request_execute(struct inlay_request *rq);
 
+static void midway_ends(struct sim_event *e)
+{
+	(void)e;
+	sim_server_kill(false);
+	midway_died();
+}
+
+/* From here on nothing leaves the process; it is buried when the turn is over. */
+static void die_midway(void)
+{
+	sim_trace("fault: server dies midway", midway, 0, 0);
+	midway = NOT_MIDWAY;
+	sim_net_kill(&proc, false);
+	dying = true;
+	proc.dead = true;
+	midway_event = (struct sim_event){.run = midway_ends};
+	sim_set(&midway_event, sim_now);
+}
+
+void sim_server_kill_midway(bool before, void (*died)(void))
+{
+	midway = before ? BEFORE_EFFECT : AFTER_EFFECT;
+	midway_died = died;
+}
+
 void __wrap_inlay_request_execute(struct inlay_request *rq)
 {
 	if (!ledger_before(rq)) {
@@ -73,13 +124,22 @@ void __wrap_inlay_request_execute(struct inlay_request *rq)
 		return;
 	}
 	__real_inlay_request_execute(rq);
-	ledger_after(rq);
+	if (!dying && midway == AFTER_EFFECT && inlay_message_flags(rq->type) & INLAY_MSG_MUTATES && rq->record.lane)
+		die_midway();
+	if (!dying)
+		ledger_after(rq);
+	else if (rq->record.lane)
+		record_unend(&rq->record);
 }
 
 /* ---- the store's front ---- */
 
 static int fault(void)
 {
+	if (midway == BEFORE_EFFECT && ledger_running())
+		die_midway();
+	if (dying)
+		return -INLAY_EIO;
 	return faults.status && sim_chance(faults.percent) ? faults.status : 0;
 }
 
@@ -122,6 +182,7 @@ static int front_create(struct inlay_store_node *dir, const struct inlay_cred *c
 	if (tree_find(tree_ino(dir), n) != ino || flags & INLAY_O_EXCL) {
 		tree_made(tree_ino(dir), n, ino, false);
 		ledger_made(ino);
+		ledger_effect();
 	}
 	return r;
 }
@@ -133,8 +194,10 @@ static int front_mkdir(struct inlay_store_node *dir, const struct inlay_cred *cr
 
 	if (r == 0)
 		r = inner->ops->mkdir(dir, cred, name, m, ret, ret_attr);
-	if (r == 0)
+	if (r == 0) {
 		tree_made(tree_ino(dir), tree_name(name), tree_ino(*ret), true);
+		ledger_effect();
+	}
 	return r;
 }
 
@@ -145,8 +208,10 @@ static int front_link(struct inlay_store_node *n, struct inlay_store_file *file,
 
 	if (r == 0)
 		r = inner->ops->link(n, file, dir, cred, name, ret_attr);
-	if (r == 0)
+	if (r == 0) {
 		tree_linked(tree_ino(dir), tree_name(name), tree_ino(n));
+		ledger_effect();
+	}
 	return r;
 }
 
@@ -156,8 +221,10 @@ static int front_unlink(struct inlay_store_node *dir, const struct inlay_cred *c
 
 	if (r == 0)
 		r = inner->ops->unlink(dir, cred, name);
-	if (r == 0)
+	if (r == 0) {
 		tree_removed(tree_ino(dir), tree_name(name));
+		ledger_effect();
+	}
 	return r;
 }
 
@@ -167,8 +234,10 @@ static int front_rmdir(struct inlay_store_node *dir, const struct inlay_cred *cr
 
 	if (r == 0)
 		r = inner->ops->rmdir(dir, cred, name);
-	if (r == 0)
+	if (r == 0) {
 		tree_removed(tree_ino(dir), tree_name(name));
+		ledger_effect();
+	}
 	return r;
 }
 
@@ -179,8 +248,10 @@ static int front_rename(struct inlay_store_node *from_dir, struct inlay_str from
 
 	if (r == 0)
 		r = inner->ops->rename(from_dir, from, to_dir, to, flags, cred);
-	if (r == 0)
+	if (r == 0) {
 		tree_renamed(tree_ino(from_dir), tree_name(from), tree_ino(to_dir), tree_name(to), flags);
+		ledger_effect();
+	}
 	return r;
 }
 
@@ -197,6 +268,7 @@ static int64_t front_write(struct inlay_store_file *f, uint64_t off, const void 
 	if (r > 0) {
 		tree_wrote(tree_ino(f->node), f->flags & INLAY_O_APPEND ? *ret_size - (uint64_t)r : off, buf, (size_t)r);
 		ledger_wrote((uint64_t)r);
+		ledger_effect();
 	}
 	return r;
 }
@@ -232,19 +304,44 @@ static struct inlay_store *front_new(void)
 
 /* ---- its life ---- */
 
-void sim_server_begin(uint32_t lease_ms, unsigned loop_count)
+/* What files and the server's notes have their times from: true time, in ticks. */
+static struct inlay_time file_clock(void *arg)
+{
+	uint64_t now = 1000000000 * SEC + sim_now / (4 * MS) * (4 * MS);
+
+	(void)arg;
+	return (struct inlay_time){.sec = (int64_t)(now / SEC), .nsec = (uint32_t)(now % SEC)};
+}
+
+void sim_server_begin(uint32_t lease_ms, unsigned loop_count, bool keeps_state)
 {
 	lease = lease_ms;
 	loops = loop_count;
-	boots = 0;
+	keeps = keeps_state;
+	boots = crashes = 0;
+	midway = NOT_MIDWAY;
 	faults = (struct sim_store_faults){0};
+	host_boot.bytes[0] = 1;
+	if (keeps) {
+		snprintf(state_dir, sizeof state_dir, "%s/inlay-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+		SIM_REQUIRE(mkdtemp(state_dir));
+	}
 	SIM_REQUIRE(inlay_memory_open(&inner) == 0);
+	inlay_memory_set_clock(inner, file_clock, NULL);
 	tree_begin(inner);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st, (void)type, (void)at;
+	return remove(path);
 }
 
 void sim_server_start(void)
 {
-	struct inlay_server_config config = {.secret = {{11, 22}}, .lease_ms = lease, .banner = "inlayd"};
+	struct inlay_server_config config = {.secret = {{11, 22}}, .lease_ms = lease, .banner = "inlayd",
+	                                     .state_dir = keeps ? state_dir : NULL, .host_boot = host_boot,
+	                                     .file_clock = file_clock};
 	struct inlay_export_config export = {.name = "x", .identity_client = true, .rules = ""};
 
 	SIM_REQUIRE(!server);
@@ -265,7 +362,7 @@ static void session_over(const struct inlay_uuid *id, const char *host)
 	struct sim_client *c = client_of(host);
 
 	sim_trace("session over", inlay_load64(id->bytes), 0, 0);
-	locks_session_over(id);
+	locks_session_over(id, keeps && (dying || !server));
 	if (c)
 		c->lost_at = sim_now;
 }
@@ -343,8 +440,13 @@ void sim_server_kill(bool host)
 	dying = false;
 	if (host && sim_chance(50))
 		tree_spill();
-	if (host)
+	midway = NOT_MIDWAY;
+	sim_unset(&midway_event);
+	if (host) {
+		crashes++;
+		host_boot.bytes[0]++;
 		inlay_memory_crash(inner);
+	}
 	tree_check(host);
 }
 
@@ -361,6 +463,8 @@ void sim_server_drain(void)
 void sim_server_end(void)
 {
 	sim_server_kill(false);
+	if (keeps)
+		nftw(state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	inner->ops->close(inner);
 	inner = NULL;
 	tree_end();

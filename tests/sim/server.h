@@ -16,8 +16,11 @@ struct sim_store_faults {
 	int status;        /* negative; 0: short writes */
 };
 
-void sim_server_begin(uint32_t lease_ms, unsigned loops); /* makes the store, too */
+/* Makes the store, too. keeps: it has a state directory. */
+void sim_server_begin(uint32_t lease_ms, unsigned loops, bool keeps);
 void sim_server_start(void);
+/* It dies while it executes the next request that changes something: before that is done, or before it is answered. */
+void sim_server_kill_midway(bool before, void (*died)(void));
 /* kill -9; host: the machine goes down, and what was not committed is lost. */
 void sim_server_kill(bool host);
 /* It takes nothing new, as before it is stopped. */
@@ -28,6 +31,9 @@ bool sim_server_up(void);
 struct sim_proc *sim_server_proc(void); /* NULL while it is down */
 struct inlay_server *sim_server(void);  /* NULL while it is down */
 uint64_t sim_server_boots(void);
+uint64_t sim_server_crashes(void); /* of its host */
+bool sim_server_keeps(void);
+bool sim_server_in_grace(void);    /* those who held locks before may still come back for them */
 void sim_server_accept(struct sim_sock *s, const char *from);
 void sim_server_fault(const struct sim_store_faults *f); /* NULL: none any more */
 struct inlay_store *sim_store(void);

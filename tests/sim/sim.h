@@ -144,6 +144,7 @@ struct sim_sock {
 };
 
 void sim_net_begin(void);
+bool sim_net_is(int fd); /* not one of the host's */
 /* A connection to the server: its descriptor in p, or a status. */
 int sim_net_connect(struct sim_proc *p);
 bool sim_net_readable(const struct sim_sock *s);
