@@ -32,6 +32,11 @@ struct entry {
 	bool appends;
 	unsigned effects, sessions; /* sessions: in which it was asked for */
 	uint64_t crash;            /* of the host, before the last effect */
+	uint64_t dir, to_dir;      /* of names */
+	int name, to_name;
+	bool untraceable;          /* at the beginning of this run */
+	bool torn;                 /* the server died between the effect and its note of it */
+	uint64_t versions;         /* of the names then */
 	uint64_t made;             /* the inode that it made */
 	uint64_t wrote;            /* bytes */
 };
@@ -169,12 +174,34 @@ bool ledger_running(void)
 	return running && inlay_message_flags(running->type) & INLAY_MSG_MUTATES;
 }
 
+static uint64_t versions(const struct entry *e)
+{
+	return (e->dir ? tree_version(e->dir, e->name) : 0) + (e->to_dir ? tree_version(e->to_dir, e->to_name) : 0);
+}
+
+void ledger_torn(void)
+{
+	if (!running)
+		return;
+	running->torn = true;
+	running->versions = versions(running);
+}
+
+/*
+ * Done, not noted, and then others changed those very names: the server finds nothing of what was done, and does it. Only a server
+ * that died within the request can bring this about.
+ */
+static bool is_untraceable(const struct entry *e)
+{
+	return e->torn && e->type != INLAY_WRITE && versions(e) != e->versions;
+}
+
 /* The store did what was asked for. A crash of the host may have taken back what was done before it. */
 void ledger_effect(void)
 {
 	if (!running)
 		return;
-	if (running->effects && running->crash == sim_server_crashes() && is_once(running))
+	if (running->effects && running->crash == sim_server_crashes() && is_once(running) && !running->untraceable)
 		sim_fail("%s, operation %u, is done once more", inlay_message_name(running->type), (unsigned)(running - entries));
 	running->effects++;
 	running->crash = sim_server_crashes();
@@ -202,8 +229,14 @@ bool ledger_before(struct inlay_request *rq)
 	running->sessions += !running->runs || memcmp(&running->session, &rq->session->id, sizeof rq->session->id) != 0;
 	running->runs++;
 	running->session = rq->session->id;
-	if (running->op && rq->type == INLAY_WRITE)
-		running->wrote = 0;
+	running->wrote = 0;
+	running->untraceable = is_untraceable(running);
+	if (running->op) {
+		running->dir = running->op->dir;
+		running->to_dir = running->op->to_dir;
+		running->name = running->op->name;
+		running->to_name = running->op->to_name;
+	}
 	return true;
 }
 
@@ -340,6 +373,25 @@ static bool is_forgotten(const struct entry *e, int status)
 	return e->sessions > 1 && (status == -INLAY_EIO || e->crash < sim_server_crashes());
 }
 
+/*
+ * Whether its success means that it had an effect. Not so: opening what is there, renaming to another name of the same file; and a
+ * removal that is redone: the server sees that the name is gone, and can't tell whether it was there when the first try began.
+ */
+static bool needs_effect(const struct sim_op *op, const struct entry *e)
+{
+	switch (op->type) {
+	case INLAY_CREATE:
+		return op->op.in.make.flags & INLAY_O_EXCL;
+	case INLAY_RENAME:
+		return false;
+	case INLAY_UNLINK:
+	case INLAY_RMDIR:
+		return e->sessions == 1;
+	default:
+		return is_once(e);
+	}
+}
+
 static void close_success(struct sim_op *op, struct entry *e)
 {
 	const struct inlay_reply *r = op->op.reply;
@@ -348,7 +400,7 @@ static void close_success(struct sim_op *op, struct entry *e)
 		return; /* what it was to close went with the session */
 	if (!e->ok)
 		sim_fail("%s, operation %u, succeeded, but the server never did it", inlay_message_name(op->type), op->number);
-	if (is_once(e) && !e->effects && !(op->type == INLAY_CREATE && !(op->op.in.make.flags & INLAY_O_EXCL)) && op->type != INLAY_RENAME)
+	if (!e->effects && needs_effect(op, e))
 		sim_fail("%s, operation %u, succeeded without an effect", inlay_message_name(op->type), op->number);
 	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
 		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);

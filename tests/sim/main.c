@@ -252,6 +252,7 @@ static void calm_down(void)
 	sim_unset(&run.fault);
 	sim_unset(&run.restart);
 	sim_unset(&run.mend);
+	sim_server_kill_midway(false, NULL);
 	mend(NULL);
 	if (run.stop.place) {
 		sim_unset(&run.stop);

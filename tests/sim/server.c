@@ -7,6 +7,7 @@
 #include "ledger.h"
 #include "tree.h"
 
+#include "server/execute.h"
 #include "server/internal.h"
 #include "server/locks.h"
 #include "server/record.h"
@@ -111,10 +112,10 @@ static void die_midway(void)
 	sim_set(&midway_event, sim_now);
 }
 
-void sim_server_kill_midway(bool before, void (*died)(void))
+void sim_server_kill_midway(bool before, void (*died_then)(void))
 {
-	midway = before ? BEFORE_EFFECT : AFTER_EFFECT;
-	midway_died = died;
+	midway = !died_then ? NOT_MIDWAY : before ? BEFORE_EFFECT : AFTER_EFFECT;
+	midway_died = died_then;
 }
 
 void __wrap_inlay_request_execute(struct inlay_request *rq)
@@ -124,11 +125,13 @@ void __wrap_inlay_request_execute(struct inlay_request *rq)
 		return;
 	}
 	__real_inlay_request_execute(rq);
-	if (!dying && midway == AFTER_EFFECT && inlay_message_flags(rq->type) & INLAY_MSG_MUTATES && rq->record.lane)
+	if (!dying && midway == AFTER_EFFECT && rq->record.lane && redo_is_noted(rq)) {
+		ledger_torn();
 		die_midway();
+	}
 	if (!dying)
 		ledger_after(rq);
-	else if (rq->record.lane)
+	else if (rq->record.lane && redo_is_noted(rq))
 		record_unend(&rq->record);
 }
 

@@ -19,7 +19,10 @@ struct sim_store_faults {
 /* Makes the store, too. keeps: it has a state directory. */
 void sim_server_begin(uint32_t lease_ms, unsigned loops, bool keeps);
 void sim_server_start(void);
-/* It dies while it executes the next request that changes something: before that is done, or before it is answered. */
+/*
+ * It dies while it executes the next request that changes something: before that is done, or before it is noted and answered; then
+ * died() is called. NULL: it doesn't, after all.
+ */
 void sim_server_kill_midway(bool before, void (*died)(void));
 /* kill -9; host: the machine goes down, and what was not committed is lost. */
 void sim_server_kill(bool host);

@@ -182,6 +182,11 @@ uint64_t tree_find(uint64_t dir, int name)
 	return newest(name_of(dir, name));
 }
 
+uint64_t tree_version(uint64_t dir, int name)
+{
+	return tree_is_dir(dir) ? newest_at(name_of(dir, name)) : 0;
+}
+
 /* ---- what happens ---- */
 
 void tree_made(uint64_t dir, int name, uint64_t ino, bool is_dir)

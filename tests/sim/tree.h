@@ -35,6 +35,9 @@ uint32_t tree_records(uint64_t ino); /* of a log, about; 0 for others */
 /* 0: nothing there. */
 uint64_t tree_find(uint64_t dir, int name);
 
+/* Differs whenever the name stands for something else than before. */
+uint64_t tree_version(uint64_t dir, int name);
+
 /* The bytes of block `index` (of a record: 0), written by the operation of that number. */
 void tree_fill(uint8_t *p, uint32_t len, uint64_t tag, uint32_t index);
 

@@ -114,6 +114,7 @@ static void rename_name(struct sim_prog *g)
 
 	o->to_name = dir ? (int)sim_below(DIRS) : any_file_name();
 	o->op.to = to_root ? inlay_node_ref(g->client->root) : inlay_node_ref(o->op.node);
+	o->to_dir = to_root ? tree_root() : o->dir;
 	o->op.to_name = inlay_str(tree_names[o->to_name]);
 	o->op.in.make.flags = sim_chance(70) ? 0 : sim_chance(50) ? INLAY_RENAME_NOREPLACE : INLAY_RENAME_EXCHANGE;
 	inlay_op_rename(&o->op);
@@ -136,8 +137,10 @@ static void found_to_link(struct sim_op *o, int status)
 		return;
 	next = client_op(g, INLAY_LINK, nothing_more);
 	take_found(o, next);
+	next->dir = dir_ino(g);
+	next->name = any_file_name();
 	next->op.to = dir_node(g);
-	next->op.to_name = inlay_str(tree_names[any_file_name()]);
+	next->op.to_name = inlay_str(tree_names[next->name]);
 	inlay_op_link(&next->op);
 }
 
