@@ -35,7 +35,7 @@ struct entry {
 	uint64_t dir, to_dir;      /* of names */
 	int name, to_name;
 	bool untraceable;          /* at the beginning of this run */
-	bool torn;                 /* the server died between the effect and its note of it */
+	bool torn;                 /* the server died between its note of the request and that of its answer */
 	uint64_t versions;         /* of the names then */
 	uint64_t made;             /* the inode that it made */
 	uint64_t wrote;            /* bytes */
@@ -193,7 +193,7 @@ void ledger_torn(void)
  */
 static bool is_untraceable(const struct entry *e)
 {
-	return e->torn && e->type != INLAY_WRITE && versions(e) != e->versions;
+	return e->torn && e->effects && e->type != INLAY_WRITE && versions(e) != e->versions;
 }
 
 /* The store did what was asked for. A crash of the host may have taken back what was done before it. */
@@ -367,9 +367,11 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	}
 }
 
-/* Nobody can know any more what became of it. */
+/* Nobody can know any more what became of it; or it was made and opened, and others removed it. */
 static bool is_forgotten(const struct entry *e, int status)
 {
+	if (e->sessions > 1 && e->type == INLAY_CREATE && status == -INLAY_ESTALE)
+		return true;
 	return e->sessions > 1 && (status == -INLAY_EIO || e->crash < sim_server_crashes());
 }
 
@@ -379,6 +381,8 @@ static bool is_forgotten(const struct entry *e, int status)
  */
 static bool needs_effect(const struct sim_op *op, const struct entry *e)
 {
+	if (e->torn) /* what another has done meanwhile may pass for it: a name that was made, by the same user */
+		return false;
 	switch (op->type) {
 	case INLAY_CREATE:
 		return op->op.in.make.flags & INLAY_O_EXCL;
@@ -404,7 +408,7 @@ static void close_success(struct sim_op *op, struct entry *e)
 		sim_fail("%s, operation %u, succeeded without an effect", inlay_message_name(op->type), op->number);
 	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
 		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);
-	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made)
+	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made && !e->torn)
 		sim_fail("%s, operation %u, was to make a file, but took one that was there", tree_names[op->name], op->number);
 	if (op->type == INLAY_WRITE && e->sessions == 1 && op->op.out.write.count != e->wrote)
 		sim_fail("operation %u wrote %llu bytes, but was told of %u", op->number, (unsigned long long)e->wrote,

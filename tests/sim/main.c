@@ -254,10 +254,9 @@ static void calm_down(void)
 	sim_unset(&run.mend);
 	sim_server_kill_midway(false, NULL);
 	mend(NULL);
-	if (run.stop.place) {
-		sim_unset(&run.stop);
+	if (run.stop.place || sim_server_dying())
 		sim_server_kill(false);
-	}
+	sim_unset(&run.stop);
 	restart(NULL);
 	sim_net_unstall();
 	for (unsigned i = 0; i < sim_client_count; i++) {

@@ -139,8 +139,10 @@ void __wrap_inlay_request_execute(struct inlay_request *rq)
 
 static int fault(void)
 {
-	if (midway == BEFORE_EFFECT && ledger_running())
+	if (midway == BEFORE_EFFECT && ledger_running()) {
+		ledger_torn();
 		die_midway();
+	}
 	if (dying)
 		return -INLAY_EIO;
 	return faults.status && sim_chance(faults.percent) ? faults.status : 0;
@@ -251,10 +253,8 @@ static int front_rename(struct inlay_store_node *from_dir, struct inlay_str from
 
 	if (r == 0)
 		r = inner->ops->rename(from_dir, from, to_dir, to, flags, cred);
-	if (r == 0) {
-		tree_renamed(tree_ino(from_dir), tree_name(from), tree_ino(to_dir), tree_name(to), flags);
+	if (r == 0 && tree_renamed(tree_ino(from_dir), tree_name(from), tree_ino(to_dir), tree_name(to), flags))
 		ledger_effect();
-	}
 	return r;
 }
 

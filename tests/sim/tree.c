@@ -211,16 +211,20 @@ void tree_removed(uint64_t dir, int name)
 	push(name_of(dir, name), 0);
 }
 
-void tree_renamed(uint64_t from_dir, int from, uint64_t to_dir, int to, uint32_t flags)
+bool tree_renamed(uint64_t from_dir, int from, uint64_t to_dir, int to, uint32_t flags)
 {
 	uint64_t ino = tree_find(from_dir, from), other = tree_find(to_dir, to);
+
+	sim_trace("renamed from", from_dir, (uint64_t)from, ino);
+	sim_trace("renamed to", to_dir, (uint64_t)to, other);
 
 	if (!ino || (flags & INLAY_RENAME_NOREPLACE && other) || (flags & INLAY_RENAME_EXCHANGE && !other))
 		sim_fail("%s was renamed to %s (flags %u), which it must not", tree_names[from], tree_names[to], flags);
 	if (ino == other) /* two names of one file: nothing happens */
-		return;
+		return false;
 	push(name_of(from_dir, from), flags & INLAY_RENAME_EXCHANGE ? other : 0);
 	push(name_of(to_dir, to), ino);
+	return true;
 }
 
 static uint32_t unit_of(const struct inode *f)

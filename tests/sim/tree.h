@@ -46,7 +46,8 @@ void tree_fill(uint8_t *p, uint32_t len, uint64_t tag, uint32_t index);
 void tree_made(uint64_t dir, int name, uint64_t ino, bool is_dir);
 void tree_linked(uint64_t dir, int name, uint64_t ino);
 void tree_removed(uint64_t dir, int name);
-void tree_renamed(uint64_t from_dir, int from, uint64_t to_dir, int to, uint32_t flags);
+/* False: nothing has changed. */
+bool tree_renamed(uint64_t from_dir, int from, uint64_t to_dir, int to, uint32_t flags);
 void tree_wrote(uint64_t ino, uint64_t off, const uint8_t *bytes, size_t len);
 
 /* A READ of len bytes brought these, and then so many zeros. */
