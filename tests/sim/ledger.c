@@ -431,7 +431,7 @@ void ledger_close(struct sim_op *op, int status)
 		return;
 	}
 	/* After a lost session: what had been done and is asked for again without a record of it may fail, but only so. */
-	if (was_answered(e, status, 0) && (!(e->effects && is_once(e)) || is_forgotten(e, status)))
+	if (was_answered(e, status, 0) && (!(e->effects && is_once(e)) || is_forgotten(e, status) || e->untraceable))
 		return;
 	if (!is_explained(op, e, status))
 		sim_fail("%s, operation %u, failed for no reason: %s", inlay_message_name(op->type), op->number,
