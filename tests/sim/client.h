@@ -23,7 +23,7 @@ struct sim_file {
 	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's, see prog->dir */
 	uint64_t ino;
 	struct inlay_uuid session; /* in which it was opened */
-	bool is_dir, writes;
+	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
 };
 
 /* An operation under way. */

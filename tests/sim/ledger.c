@@ -348,6 +348,15 @@ static bool session_was_lost(const struct sim_op *op)
 	return !sim_session_alive(&op->session) || (c->lost_at && c->lost_at + LONG_AGO > op->began);
 }
 
+/*
+ * A file that was open in a lost session and could not be opened again: it has no name any more, or a crash took it; or a lock
+ * on it was lost, for its client was away for longer than the server waits, or when a lock was being asked for or given up.
+ */
+static bool is_beyond_reach(const struct sim_op *op)
+{
+	return !tree_exists(op->on->ino) || op->on->locked || op->type == INLAY_CLOSE; /* what is being closed isn't opened again */
+}
+
 /* Errors that no execution brought. What a restart of the server may cost a program is said here. */
 static bool is_explained(const struct sim_op *op, const struct entry *e, int status)
 {
@@ -355,9 +364,9 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	case -INLAY_EIO:
 		if (op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100)
 			return true;
-		return session_was_lost(op) && inlay_message_flags(op->type) & INLAY_MSG_MUTATES;
+		return false;
 	case -INLAY_ESTALE:
-		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session);
+		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session) && is_beyond_reach(op);
 	case -INLAY_EINTR:
 		return op->interrupted || !op->client->up;
 	case -INLAY_ECANCELED:

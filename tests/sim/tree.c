@@ -172,6 +172,24 @@ bool tree_is_dir(uint64_t ino)
 	return get(ino) && get(ino)->is_dir;
 }
 
+static bool is_beneath(uint64_t dir, uint64_t ino, unsigned depth)
+{
+	if (dir == ino)
+		return true;
+	for (unsigned k = 0; tree_is_dir(dir) && depth && k < TREE_NAMES; k++) {
+		uint64_t child = newest(&inodes[dir]->reg[k]);
+
+		if (child && is_beneath(child, ino, depth - 1))
+			return true;
+	}
+	return false;
+}
+
+bool tree_exists(uint64_t ino)
+{
+	return is_beneath(root, ino, 32);
+}
+
 uint32_t tree_records(uint64_t ino)
 {
 	return tree_is_log(ino) ? get(ino)->regs : 0;

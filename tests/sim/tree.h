@@ -32,6 +32,7 @@ uint64_t tree_root(void);
 bool tree_is_log(uint64_t ino);
 bool tree_is_dir(uint64_t ino);
 uint32_t tree_records(uint64_t ino); /* of a log, about; 0 for others */
+bool tree_exists(uint64_t ino); /* under any name that can be reached */
 /* 0: nothing there. */
 uint64_t tree_find(uint64_t dir, int name);
 

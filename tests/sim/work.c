@@ -164,6 +164,7 @@ static void opened(struct sim_op *o, int status)
 	f->node = o->op.found ? o->op.found : o->found;
 	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
+	f->locked = false;
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
 	f->writes = !f->is_dir && tree_is_log(f->ino) == ((o->op.in.make.flags & INLAY_O_APPEND) != 0);
@@ -326,6 +327,7 @@ static void lock_file(struct sim_prog *g, struct sim_file *f)
 	uint64_t start = sim_below(3);
 	struct sim_op *o = file_op(g, f, INLAY_LOCK, locked);
 
+	f->locked = true;
 	g->lock = (struct sim_lock){.on = f, .ino = f->ino, .owner = owner_of(g), .kind = flock ? INLAY_LOCK_FLOCK : INLAY_LOCK_POSIX,
 	                            .start = flock ? 0 : start, .end = flock || sim_chance(30) ? INT64_MAX : start + sim_below(3),
 	                            .type = sim_chance(60) ? INLAY_LOCK_WRITE : INLAY_LOCK_READ};
