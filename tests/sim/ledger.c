@@ -32,6 +32,7 @@ struct entry {
 	bool appends;
 	unsigned effects, sessions; /* sessions: in which it was asked for */
 	uint64_t crash;            /* of the host, before the last effect */
+	uint64_t first_crash;      /* the same, before the first run: a crash takes the answers out of the server's record */
 	uint64_t dir, to_dir;      /* of names */
 	int name, to_name;
 	bool untraceable;          /* at the beginning of this run */
@@ -160,12 +161,13 @@ static bool is_once(const struct entry *e)
 }
 
 /*
- * Asked for more than once in one session: what changes nothing, and locks. In another session everything may be: the server
+ * Asked for more than once in one session: what changes nothing, locks, and CLOSE, as reclaiming closes what it could not have in full
+ * while the program may close it, too. In another session everything may be: the server
  * knows from its record what became of it. That it had an effect twice is what must not be, see ledger_effect().
  */
 static bool may_repeat(const struct entry *e, const struct inlay_request *rq)
 {
-	return !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK ||
+	return !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK || e->type == INLAY_CLOSE ||
 	       memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
 }
 
@@ -227,6 +229,8 @@ bool ledger_before(struct inlay_request *rq)
 	if (running->runs && !may_repeat(running, rq))
 		sim_fail("%s, operation %u, is executed once more", inlay_message_name(rq->type), number);
 	running->sessions += !running->runs || memcmp(&running->session, &rq->session->id, sizeof rq->session->id) != 0;
+	if (!running->runs)
+		running->first_crash = sim_server_crashes();
 	running->runs++;
 	running->session = rq->session->id;
 	running->wrote = 0;
@@ -390,7 +394,8 @@ static bool is_forgotten(const struct entry *e, int status)
  */
 static bool needs_effect(const struct sim_op *op, const struct entry *e)
 {
-	if (e->torn) /* what another has done meanwhile may pass for it: a name that was made, by the same user */
+	/* What another has done meanwhile may pass for it: a name that was made, by the same user. */
+	if (e->torn || e->first_crash != sim_server_crashes())
 		return false;
 	switch (op->type) {
 	case INLAY_CREATE:
@@ -417,7 +422,7 @@ static void close_success(struct sim_op *op, struct entry *e)
 		sim_fail("%s, operation %u, succeeded without an effect", inlay_message_name(op->type), op->number);
 	if (!was_answered(e, 0, hash_of(r->body, r->body_len, r->data, r->data_len)))
 		sim_fail("%s, operation %u, got an answer that the server never gave to it", inlay_message_name(op->type), op->number);
-	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made && !e->torn)
+	if (op->type == INLAY_CREATE && op->op.in.make.flags & INLAY_O_EXCL && !e->made && needs_effect(op, e))
 		sim_fail("%s, operation %u, was to make a file, but took one that was there", tree_names[op->name], op->number);
 	if (op->type == INLAY_WRITE && e->sessions == 1 && op->op.out.write.count != e->wrote)
 		sim_fail("operation %u wrote %llu bytes, but was told of %u", op->number, (unsigned long long)e->wrote,
