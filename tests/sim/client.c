@@ -154,6 +154,7 @@ static int open_link(struct sim_client *c)
 	c->redirect.port[INLAY_LOCAL] = &c->no_local;
 	c->redirect.port[INLAY_REMOTE] = inlay_link_port(c->link);
 	c->redirect.repost = repost;
+	c->redirect.boot = inlay_link_client(c->link)->boot;
 	SIM_REQUIRE(inlay_nodes_new(&seed, roots, &c->redirect.nodes) == 0);
 	c->root = inlay_node_get(c->redirect.nodes, INLAY_ROOT_NUMBER);
 	return 0;

@@ -38,6 +38,9 @@ struct entry {
 	bool untraceable;          /* at the beginning of this run */
 	bool torn;                 /* the server died between its note of the request and that of its answer */
 	uint64_t versions;         /* of the names then */
+	struct sim_file *file;     /* WRITE: by which it was written, and which opening of it that was */
+	uint32_t opened;
+	bool told;                 /* its client was told of its success */
 	uint64_t made;             /* the inode that it made */
 	uint64_t wrote;            /* bytes */
 };
@@ -366,6 +369,11 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 {
 	switch (status) {
 	case -INLAY_EIO:
+		if (op->type == INLAY_COMMIT && op->on->crashes != sim_server_crashes()) {
+			op->on->crashes = sim_server_crashes(); /* what was written and not committed may be gone: said once */
+			op->on->lost = false;
+			return true;
+		}
 		if (op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100)
 			return true;
 		return false;
@@ -427,8 +435,23 @@ static void close_success(struct sim_op *op, struct entry *e)
 	if (op->type == INLAY_WRITE && e->sessions == 1 && op->op.out.write.count != e->wrote)
 		sim_fail("operation %u wrote %llu bytes, but was told of %u", op->number, (unsigned long long)e->wrote,
 		         op->op.out.write.count);
+	if (op->type == INLAY_COMMIT && op->on->lost)
+		sim_fail("%s, operation %u, succeeded, though a crash took what was written before", inlay_message_name(op->type), op->number);
+	if (op->type == INLAY_WRITE) {
+		e->told = true;
+		e->file = op->on;
+		e->opened = op->on->number;
+	}
 	if (e->mark.point)
 		tree_durable(&e->mark);
+}
+
+void ledger_lost(uint64_t number)
+{
+	const struct entry *e = number < count ? &entries[number] : NULL;
+
+	if (e && e->told && e->file && e->file->file && e->file->number == e->opened)
+		e->file->lost = true;
 }
 
 void ledger_close(struct sim_op *op, int status)

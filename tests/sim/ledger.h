@@ -25,6 +25,8 @@ void ledger_effect(void);
 void ledger_torn(void); /* the server dies with it, noted and not answered */
 void ledger_made(uint64_t ino);
 void ledger_wrote(uint64_t len);
+/* A crash took what the operation of that number had written. */
+void ledger_lost(uint64_t number);
 /* The client was told. */
 void ledger_close(struct sim_op *op, int status);
 /* The session in which it was done last; NULL: it never was. */

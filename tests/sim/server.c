@@ -343,7 +343,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void sim_server_start(void)
 {
 	struct inlay_server_config config = {.secret = {{11, 22}}, .lease_ms = lease, .banner = "inlayd",
-	                                     .state_dir = keeps ? state_dir : NULL, .host_boot = host_boot,
+	                                     .state_dir = keeps ? state_dir : NULL, .boot = host_boot,
 	                                     .file_clock = file_clock};
 	struct inlay_export_config export = {.name = "x", .identity_client = true, .rules = ""};
 
@@ -351,8 +351,6 @@ void sim_server_start(void)
 	sim_proc_init(&proc, "server", loops);
 	proc.handoffs = sim_chance(50) ? 10 : 0;
 	sim_trace("server starts", ++boots, 0, 0);
-	for (unsigned i = 0; i < sizeof config.boot.bytes; i++)
-		config.boot.bytes[i] = (uint8_t)sim_random();
 	sim_running = &proc;
 	SIM_REQUIRE(inlay_server_new(&config, &proc.crew, &server) == 0);
 	export.store = front_new();

@@ -4,6 +4,7 @@
  */
 #include "tree.h"
 
+#include "ledger.h"
 #include "sim.h"
 
 #include <stdlib.h>
@@ -363,12 +364,21 @@ void tree_spill(void)
 
 /* ---- the store as it is ---- */
 
+/* What came after the value that was found is gone. */
+static void tell_lost(const struct reg *r, uint64_t found)
+{
+	for (uint32_t i = r->count; i && r->v[i - 1] != found; i--)
+		ledger_lost(r->v[i - 1]);
+}
+
 static void compare(struct reg *r, uint64_t found, bool crashed, const char *what, uint64_t ino, uint64_t index)
 {
 	if (crashed ? !may_be(r, found) : newest(r) != found)
 		sim_fail("%s %llu of inode %llu: found %llu, %s %llu", what, (unsigned long long)index, (unsigned long long)ino,
 		         (unsigned long long)found, crashed ? "after a crash that lost what was durable: not even the newest, " : "must be",
 		         (unsigned long long)newest(r));
+	if (crashed && strcmp(what, "block") == 0)
+		tell_lost(r, found);
 	if (crashed)
 		set_only(r, found);
 }

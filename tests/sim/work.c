@@ -4,6 +4,8 @@
  */
 #include "ledger.h"
 
+#include "server.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,6 +169,9 @@ static void opened(struct sim_op *o, int status)
 	f->locked = false;
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
+	f->number = o->number;
+	f->crashes = sim_server_crashes();
+	f->lost = false;
 	f->writes = !f->is_dir && tree_is_log(f->ino) == ((o->op.in.make.flags & INLAY_O_APPEND) != 0);
 }
 
