@@ -24,7 +24,7 @@ struct sim_file {
 	uint64_t ino;
 	struct inlay_uuid session; /* in which it was opened */
 	uint32_t number;           /* of the operation that opened it */
-	uint64_t crashes;          /* of the server's host, that the program was told of */
+	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
 	bool lost;                 /* a crash took a write that had been answered: the next COMMIT must say so */
 	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
 };

@@ -356,12 +356,14 @@ static bool session_was_lost(const struct sim_op *op)
 }
 
 /*
- * A file that was open in a lost session and could not be opened again: it has no name any more, or a crash took it; or a lock
- * on it was lost, for its client was away for longer than the server waits, or when a lock was being asked for or given up.
+ * A file that was open in a lost session and could not be opened again: it has no name any more; or a crash took it, and a later
+ * one may have brought it back; or a lock on it was lost, for its client was away for longer than the server waits, or for the lock was
+ * being asked for or given up; or it is being closed, and then it is not opened again.
  */
 static bool is_beyond_reach(const struct sim_op *op)
 {
-	return !tree_exists(op->on->ino) || op->on->locked || op->type == INLAY_CLOSE; /* what is being closed isn't opened again */
+	return !tree_exists(op->on->ino) || op->on->opened != sim_server_crashes() || op->on->locked ||
+	       op->type == INLAY_CLOSE;
 }
 
 /* Errors that no execution brought. What a restart of the server may cost a program is said here. */

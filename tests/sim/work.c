@@ -170,7 +170,7 @@ static void opened(struct sim_op *o, int status)
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
 	f->number = o->number;
-	f->crashes = sim_server_crashes();
+	f->opened = f->crashes = sim_server_crashes();
 	f->lost = false;
 	f->writes = !f->is_dir && tree_is_log(f->ino) == ((o->op.in.make.flags & INLAY_O_APPEND) != 0);
 }
@@ -308,6 +308,8 @@ static uint64_t owner_of(const struct sim_prog *g)
 
 static void set_lock(struct sim_op *o, const struct sim_lock *l, uint32_t type, uint32_t flags)
 {
+	sim_trace("lock: owner, inode, type", l->owner, l->on->ino, type);
+	sim_trace("lock: file, start, end", l->on->file->number, l->start, l->end);
 	o->op.in.lock = (struct inlay_lock_req){.owner = l->owner,
 	                                        .start = l->start, .end = l->end, .kind = l->kind, .type = type,
 	                                        .pid = o->prog->number + 1u, .flags = flags};
