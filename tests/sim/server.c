@@ -316,6 +316,19 @@ static struct inlay_time file_clock(void *arg)
 	return (struct inlay_time){.sec = (int64_t)(now / SEC), .nsec = (uint32_t)(now % SEC)};
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st, (void)type, (void)at;
+	return remove(path);
+}
+
+static void remove_state(void)
+{
+	if (keeps)
+		nftw(state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	keeps = false;
+}
+
 void sim_server_begin(uint32_t lease_ms, unsigned loop_count, bool keeps_state)
 {
 	lease = lease_ms;
@@ -328,16 +341,11 @@ void sim_server_begin(uint32_t lease_ms, unsigned loop_count, bool keeps_state)
 	if (keeps) {
 		snprintf(state_dir, sizeof state_dir, "%s/inlay-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 		SIM_REQUIRE(mkdtemp(state_dir));
+		sim_will(remove_state);
 	}
 	SIM_REQUIRE(inlay_memory_open(&inner) == 0);
 	inlay_memory_set_clock(inner, file_clock, NULL);
 	tree_begin(inner);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
 }
 
 void sim_server_start(void)
@@ -464,8 +472,7 @@ void sim_server_drain(void)
 void sim_server_end(void)
 {
 	sim_server_kill(false);
-	if (keeps)
-		nftw(state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_state();
 	inner->ops->close(inner);
 	inner = NULL;
 	tree_end();

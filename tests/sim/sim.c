@@ -20,8 +20,17 @@ static uint64_t seed_of_run, state, order, hash;
 static struct sim_event *heap[EVENTS_MAX + 1]; /* from 1 */
 static unsigned count;
 
+static void (*last_will)(void);
+
+void sim_will(void (*will)(void))
+{
+	last_will = will;
+}
+
 static void say_again(void)
 {
+	if (last_will)
+		last_will();
 	printf("  trace so far: %016llx; again, with every event: tests/sim/run --seed %llu --trace\n", (unsigned long long)hash,
 	       (unsigned long long)seed_of_run);
 	fflush(stdout);

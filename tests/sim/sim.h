@@ -46,6 +46,8 @@ extern bool sim_calm;
 
 /* Once: a process that dies says of which seed. */
 void sim_watch(void);
+/* What is to be done when the run fails: it leaves nothing on the host. */
+void sim_will(void (*will)(void));
 void sim_begin(uint64_t seed);
 void sim_set(struct sim_event *e, uint64_t at); /* moves it if it is set */
 void sim_unset(struct sim_event *e);
