@@ -410,10 +410,10 @@ void sim_net_unstall(void)
 	inlay_list_each(it, &all) {
 		struct sim_sock *s = inlay_container(it, struct sim_sock, all);
 
-		s->way_last = sim_now;
+		s->way_last = sim_now + MS;
 		s->mute = false;
 		inlay_list_each(g, &s->way)
-			sim_set(&inlay_container(g, struct segment, link)->event, sim_now + MS);
+			sim_set(&inlay_container(g, struct segment, link)->event, s->way_last);
 	}
 }
 
