@@ -227,8 +227,10 @@ static bool conn_frame(struct inlay_conn *c, const struct inlay_frame *f, const 
 	ll->in_frame++;
 	(void)inlay_lane_frame(&ll->lane, f, body, data, chunk, inlay_loop_now(ll->loop)); /* a bad one has dropped the connection */
 	ll->in_frame--;
-	if (hello)
+	if (hello) {
 		pthread_mutex_unlock(&ll->link->hello_lock);
+		tick(&ll->tick); /* an open lane has its own times: a short lease wants its first PING early */
+	}
 	return true;
 }
 

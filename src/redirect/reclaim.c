@@ -65,13 +65,24 @@ static void forget_changes(uint64_t number, void *object, void *arg)
 		atomic_store(&f->node->synced, atomic_load(&f->node->changes));
 }
 
+/* What has lost its locks stays stale, though it could be opened: its program thinks that it holds them. */
+static bool is_over(struct inlay_redirect *r, const struct inlay_file *f)
+{
+	bool over;
+
+	pthread_mutex_lock(&r->held_lock);
+	over = f->locks_over;
+	pthread_mutex_unlock(&r->held_lock);
+	return over;
+}
+
 static void collect(uint64_t number, void *object, void *arg)
 {
 	struct reclaim *rc = arg;
 
 	if (rc->crashed && ((struct inlay_file *)object)->side == INLAY_REMOTE)
 		note_loss(object);
-	if (!remote_handle(object))
+	if (!remote_handle(object) || is_over(rc->redirect, object))
 		return;
 	if (rc->count == rc->cap) {
 		size_t cap = rc->cap ? 2 * rc->cap : 64;

@@ -1,0 +1,118 @@
+/*
+ * A client's process in the simulation: a redirector without a kernel, and programs that use it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef INLAY_TESTS_SIM_CLIENT_H
+#define INLAY_TESTS_SIM_CLIENT_H
+
+#include "sim.h"
+
+#include "cmd/link.h"
+#include "redirect/redirect.h"
+
+#define CLIENTS_MAX 4u
+#define PROGS_MAX 6u
+#define FILES_MAX 3u
+
+struct sim_client;
+struct sim_prog;
+
+/* An open file of a program. */
+struct sim_file {
+	struct inlay_file *file; /* NULL: free */
+	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's, see prog->dir */
+	uint64_t ino;
+	struct inlay_uuid session; /* in which it was opened */
+	uint32_t number;           /* of the operation that opened it */
+	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
+	bool lost;                 /* a crash took a write that had been answered: the next COMMIT must say so */
+	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
+};
+
+/* An operation under way. */
+struct sim_op {
+	struct inlay_op op;
+	struct inlay_list link; /* client->ops */
+	struct sim_client *client;
+	struct sim_prog *prog;
+	uint32_t number;        /* of the ledger */
+	uint16_t type;
+	bool ended, interrupted;
+	uint64_t began;
+	struct inlay_uuid session; /* the client's when it began */
+	struct sim_file *on;    /* of prog->files: what it works on, or a free one that it opens */
+	int name, to_name;
+	uint64_t dir, to_dir;   /* inodes */
+	void (*then)(struct sim_op *o, int status);
+	struct inlay_node *found; /* looked up for this operation */
+	uint8_t *data;
+};
+
+struct sim_lock {
+	struct sim_file *on; /* NULL: none */
+	uint64_t ino, owner, start, end;
+	uint32_t kind, type;
+};
+
+/* One thing after another, with pauses. */
+struct sim_prog {
+	struct sim_client *client;
+	unsigned number;
+	struct sim_event next;
+	struct sim_file files[FILES_MAX];
+	struct sim_lock lock;   /* held, or asked for */
+	bool holds;
+	unsigned interrupts;
+	struct sim_op *busy;
+	struct inlay_node *dir; /* where it works; NULL: the root */
+	bool closing;           /* no new work: gives back what it has */
+};
+
+struct sim_client {
+	unsigned number, life;
+	struct sim_proc proc;
+	bool up;
+	unsigned timeout_ms, loops, progs;
+	struct inlay_redirect redirect;
+	struct inlay_link *link;
+	struct inlay_node *root;
+	struct inlay_side_port no_local;
+	struct inlay_list ops;
+	struct inlay_list reposted; /* by op->call.link */
+	struct sim_event repost, attach;
+	struct sim_prog prog[PROGS_MAX];
+	uint64_t lost_at;  /* when the server last gave up a session of it; 0: never */
+	uint64_t done, failed;
+};
+
+extern struct sim_client sim_clients[CLIENTS_MAX];
+extern unsigned sim_client_count;
+extern unsigned sim_client_slots; /* wanted of each lane; 0: as the product does */
+
+void client_begin(unsigned number, unsigned loops, unsigned progs, unsigned timeout_ms);
+/* Later, and again until it works. */
+void client_attach_at(struct sim_client *c, uint64_t at);
+/* Nothing is under way: then every lane is open, and its slots are free. */
+void client_check_idle(struct sim_client *c);
+/* As `inlay detach` does it. */
+void client_detach(struct sim_client *c);
+/* kill -9; mute: its whole host. */
+void client_kill(struct sim_client *c, bool mute);
+/* An operation of that program; NULL: out of work. */
+struct sim_op *client_op(struct sim_prog *g, uint16_t type, void (*then)(struct sim_op *o, int status));
+/* A node that was looked up is known no more; NULL is fine. */
+void client_forget(struct sim_client *c, unsigned lane, struct inlay_node *n);
+/* What the server says of its sessions. */
+struct sim_client *client_of(const char *host);
+const struct inlay_uuid *client_session(const struct sim_client *c);
+
+/* ---- work.c ---- */
+
+void work_begin(struct sim_prog *g);
+/* The client is going: what the program has is gone. */
+void work_lost(struct sim_prog *g);
+/* Its operation is over. */
+void work_on(struct sim_prog *g);
+bool work_idle(const struct sim_prog *g);
+
+#endif
