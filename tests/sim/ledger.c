@@ -328,7 +328,7 @@ void ledger_after(struct inlay_request *rq)
 	e->ok += rq->status == 0;
 	if (e->op && e->runs == 1)
 		check_truth(e, rq);
-	if (e->op && e->op->op.file && rq->status == 0)
+	if (e->op && e->op->op.file && rq->status == 0 && !rq->record.redo) /* the record's answer says nothing of the file now */
 		locks_still_held(e->op->prog, e->op->on, &rq->session->id);
 	memmove(e->answer + 1, e->answer, sizeof e->answer - sizeof e->answer[0]);
 	e->answer[0] = (struct answer){rq->status, 0};

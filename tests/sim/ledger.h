@@ -38,6 +38,8 @@ void locks_granted(const struct sim_prog *g, const struct inlay_uuid *session);
 void locks_let_go(const struct sim_prog *g);
 /* killed: with the server, so that its locks can be reclaimed. */
 void locks_session_over(const struct inlay_uuid *session, bool killed);
+/* Whoever has not come back for his locks has lost them. */
+void locks_grace_over(void);
 /* What the program has open was good in that session. */
 void locks_still_held(const struct sim_prog *g, const struct sim_file *f, const struct inlay_uuid *session);
 void locks_end(void);

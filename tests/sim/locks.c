@@ -39,8 +39,6 @@ void locks_granted(const struct sim_prog *g, const struct inlay_uuid *session)
 	if (!sim_session_alive(session)) /* the answer outlived it: the program will learn of it */
 		return;
 	for (unsigned i = 0; i < CLAIMS; i++) {
-		if (exclude(&claims[i], &mine) && claims[i].pending && !sim_server_in_grace())
-			claims[i].prog = NULL; /* its client stayed away for too long; it will be told */
 		if (exclude(&claims[i], &mine))
 			sim_fail("a lock on inode %llu is held by program %u of %s and by program %u of %s", (unsigned long long)mine.ino,
 			         claims[i].prog->number, claims[i].prog->client->proc.name, g->number, g->client->proc.name);
@@ -67,6 +65,13 @@ void locks_session_over(const struct inlay_uuid *session, bool killed)
 		if (!killed)
 			claims[i].prog = NULL;
 	}
+}
+
+void locks_grace_over(void)
+{
+	for (unsigned i = 0; i < CLAIMS; i++)
+		if (claims[i].pending)
+			claims[i].prog = NULL; /* its client stayed away for too long; it will be told */
 }
 
 void locks_still_held(const struct sim_prog *g, const struct sim_file *f, const struct inlay_uuid *session)

@@ -71,16 +71,6 @@ uint64_t sim_server_crashes(void)
 	return crashes;
 }
 
-bool sim_server_keeps(void)
-{
-	return keeps;
-}
-
-bool sim_server_in_grace(void)
-{
-	return keeps && server && sim_proc_clock(&proc) < server->grace_end_ns;
-}
-
 void sim_server_fault(const struct sim_store_faults *f)
 {
 	faults = f ? *f : (struct sim_store_faults){0};
@@ -511,6 +501,8 @@ void sim_server_check(void)
 	look_at_sessions();
 	if (!server)
 		return;
+	if (sim_proc_clock(&proc) >= server->grace_end_ns)
+		locks_grace_over();
 	inlay_list_each(it, &server->sessions) {
 		struct inlay_session *ss = inlay_container(it, struct inlay_session, link);
 

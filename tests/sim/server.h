@@ -35,8 +35,6 @@ struct sim_proc *sim_server_proc(void); /* NULL while it is down */
 struct inlay_server *sim_server(void);  /* NULL while it is down */
 uint64_t sim_server_boots(void);
 uint64_t sim_server_crashes(void); /* of its host */
-bool sim_server_keeps(void);
-bool sim_server_in_grace(void);    /* those who held locks before may still come back for them */
 void sim_server_accept(struct sim_sock *s, const char *from);
 void sim_server_fault(const struct sim_store_faults *f); /* NULL: none any more */
 struct inlay_store *sim_store(void);
