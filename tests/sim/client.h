@@ -26,7 +26,7 @@ struct sim_file {
 	uint32_t number;           /* of the operation that opened it */
 	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
 	bool lost;                 /* a crash took a write that had been answered: the next COMMIT must say so */
-	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
+	bool is_dir, writes, locked, spent; /* locked: a lock was asked for through it; spent: to be closed next */
 };
 
 /* An operation under way. */

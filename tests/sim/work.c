@@ -166,7 +166,7 @@ static void opened(struct sim_op *o, int status)
 	f->node = o->op.found ? o->op.found : o->found;
 	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
-	f->locked = false;
+	f->locked = f->spent = false;
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
 	f->number = o->number;
@@ -321,6 +321,8 @@ static void locked(struct sim_op *o, int status)
 	const struct inlay_uuid *session = ledger_session(o->number);
 
 	maybe_stale(o, status);
+	/* It may be held all the same, when the client was cut off as it gave up: closing the file lets go of it in any case. */
+	o->on->spent = o->interrupted;
 	if (status < 0)
 		return;
 	SIM_REQUIRE(session);
@@ -413,7 +415,9 @@ static void on_file(struct sim_prog *g, struct sim_file *f)
 {
 	uint64_t what = sim_below(10);
 
-	if (what < 4 && f->writes && tree_records(f->ino) < TREE_RECORDS)
+	if (f->spent)
+		close_file(g, f);
+	else if (what < 4 && f->writes && tree_records(f->ino) < TREE_RECORDS)
 		write_file(g, f);
 	else if (what < 5)
 		read_file(g, f);
@@ -457,7 +461,7 @@ static void next(struct sim_event *e)
 	if (!g->client->up)
 		return;
 	if (g->busy) {
-		if (g->busy->type == INLAY_LOCK && !g->busy->interrupted)
+		if (g->busy->type == INLAY_LOCK && g->busy->op.in.lock.type != INLAY_LOCK_UNLOCK && !g->busy->interrupted)
 			interrupt(g->busy);
 		return;
 	}
