@@ -420,6 +420,11 @@ unsigned sim_server_sessions(const char *client)
 	return count;
 }
 
+static void no_work(struct inlay_task *t)
+{
+	(void)t;
+}
+
 void sim_server_kill(bool host)
 {
 	if (!server)
@@ -429,6 +434,8 @@ void sim_server_kill(bool host)
 	dying = true;
 	proc.dead = true;
 	look_at_sessions();
+	for (unsigned i = 0; i < server->nloops; i++) /* who is dead ends no sessions any more */
+		server->loops[i].expire.work = no_work;
 	sim_proc_drain(&proc);
 	sim_running = &proc;
 	inlay_server_free(server);
