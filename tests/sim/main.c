@@ -30,7 +30,17 @@ static struct run {
 	uint64_t faults, steps;
 } run;
 
-static uint64_t all_steps, all_done, all_failed, all_faults, all_boots;
+static const char *const fault_name[FAULTS] = {
+	[RESET] = "reset", [HALF_CLOSE] = "half-closed", [STALL] = "stalled", [FREEZE] = "process-stopped", [STORE] = "store-failing",
+	[FULL] = "store-full", [SERVER_KILLED] = "server-killed", [HOST_DOWN] = "server-host-down", [CLIENT_KILLED] = "client-killed",
+	[CLIENT_HOST_DOWN] = "client-host-down", [DETACH] = "detached", [OUTAGE] = "all-reset", [SERVER_STOPPED] = "server-stopped",
+	[SERVER_DIES_MIDWAY] = "server-dies-midway",
+};
+
+/* Of all seeds. */
+static struct {
+	uint64_t steps, done, failed, boots, faults[FAULTS];
+} all;
 
 /* ---- faults ---- */
 
@@ -151,6 +161,7 @@ static void fault(struct sim_event *e)
 	enum fault f = any_fault();
 
 	run.faults++;
+	all.faults[f]++;
 	switch (f) {
 	case SERVER_KILLED:
 	case HOST_DOWN:
@@ -321,12 +332,11 @@ static void drain(void)
 
 static void finish(void)
 {
-	all_steps += run.steps;
-	all_faults += run.faults;
-	all_boots += sim_server_boots();
+	all.steps += run.steps;
+	all.boots += sim_server_boots();
 	for (unsigned i = 0; i < sim_client_count; i++) {
-		all_done += sim_clients[i].done;
-		all_failed += sim_clients[i].failed;
+		all.done += sim_clients[i].done;
+		all.failed += sim_clients[i].failed;
 	}
 	sim_server_end();
 	ledger_end();
@@ -350,6 +360,7 @@ static uint64_t run_seed(uint64_t seed)
 
 static const struct option options[] = {
 	{"first", required_argument, NULL, 'f'},
+	{"stride", required_argument, NULL, 'd'},
 	{"seeds", required_argument, NULL, 'n'},
 	{"seconds", required_argument, NULL, 's'},
 	{"trace", no_argument, NULL, 't'},
@@ -357,9 +368,19 @@ static const struct option options[] = {
 	{0},
 };
 
+/* For tests/sim/run, which adds up those of several processes. */
+static void say_figures(uint64_t seeds)
+{
+	printf("figures: seeds=%llu steps=%llu operations-done=%llu operations-failed=%llu server-starts=%llu", (unsigned long long)seeds,
+	       (unsigned long long)all.steps, (unsigned long long)all.done, (unsigned long long)all.failed, (unsigned long long)all.boots);
+	for (unsigned i = 0; i < FAULTS; i++)
+		printf(" fault-%s=%llu", fault_name[i], (unsigned long long)all.faults[i]);
+	printf("\n");
+}
+
 int main(int argc, char **argv)
 {
-	uint64_t first = 1, seeds = 1, seconds = 0, done = 0;
+	uint64_t first = 1, stride = 1, seeds = 1, seconds = 0, done = 0;
 	bool hash = false;
 	time_t begun = time(NULL);
 	int c;
@@ -368,6 +389,9 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'f':
 			first = strtoull(optarg, NULL, 10);
+			break;
+		case 'd':
+			stride = strtoull(optarg, NULL, 10);
 			break;
 		case 'n':
 			seeds = strtoull(optarg, NULL, 10);
@@ -387,13 +411,11 @@ int main(int argc, char **argv)
 	}
 	sim_watch();
 	for (; done < seeds && (!seconds || (uint64_t)(time(NULL) - begun) < seconds); done++) {
-		uint64_t h = run_seed(first + done);
+		uint64_t seed = first + done * stride, h = run_seed(seed);
 
 		if (hash)
-			printf("seed %llu: %016llx\n", (unsigned long long)(first + done), (unsigned long long)h);
+			printf("seed %llu: %016llx\n", (unsigned long long)seed, (unsigned long long)h);
 	}
-	printf("%llu seeds from %llu: %llu steps, %llu operations done and %llu failed, %llu faults, %llu starts of the server; nothing wrong\n",
-	       (unsigned long long)done, (unsigned long long)first, (unsigned long long)all_steps, (unsigned long long)all_done,
-	       (unsigned long long)all_failed, (unsigned long long)all_faults, (unsigned long long)all_boots);
+	say_figures(done);
 	return 0;
 }
