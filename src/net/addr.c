@@ -84,6 +84,8 @@ static int inet_parse(const char *text, size_t len, struct inlay_addr *ret, cons
 		return r;
 	if (memchr(host, '\0', host_len) || !copy_text(a.host, sizeof(a.host), host, host_len))
 		return refuse(ret_why, "the host's name is too long");
+	if (strpbrk(a.host, "[]"))
+		return refuse(ret_why, "'[' and ']' stand around the whole of an address");
 	if (port && port_parse(port, (size_t)(text + len - port), &a.port) < 0)
 		return refuse(ret_why, "a port is a number from 0 to 65535");
 	if (!port && host_len && strspn(a.host, "0123456789") == host_len)

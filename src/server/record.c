@@ -383,7 +383,7 @@ enum record_state record_find(const struct record_ref *ref, uint16_t type, struc
 	ret->intent.size = e.size;
 	ret->intent.node.len = e.id_len;
 	memcpy(ret->intent.node.bytes, e.id, sizeof(e.id));
-	if (e.len > RECORD_REPLY_MAX || e.outcome != outcome_check(ref, &e))
+	if (e.len > RECORD_REPLY_MAX || e.status > INLAY_EUNKNOWN || e.outcome != outcome_check(ref, &e))
 		return RECORD_BEGUN;
 	ret->status = -(int)e.status;
 	ret->len = e.len;

@@ -54,7 +54,7 @@ static void refuses(void **state)
 {
 	static const char *const wrong[] = {
 		"host:", "host:65536", "host:-1", "host:1x", "host: 1", "host:000001", "::1", "::1:4652", "[::1", "[::1]x", "[::1]:",
-		"[]", "[]:1", "4652", "host/path", "/run/inlay.sock", "unix:", "a:b:c",
+		"[]", "[]:1", "[[1]", "a]b:1", "4652", "host/path", "/run/inlay.sock", "unix:", "a:b:c",
 	};
 	char longest[400];
 	struct inlay_addr a = {.port = 77};
