@@ -129,18 +129,40 @@ static void changed(struct inlay_file *f)
 		atomic_fetch_add_explicit(&f->node->changes, 1, memory_order_relaxed);
 }
 
+typedef void sender(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
+                    void (*step)(struct inlay_op *op, const struct inlay_reply *r));
+static void send_write(struct inlay_op *op, sender *send);
+
+/* What has stopped a write that was cut short is told to whoever asks for the rest. */
+static void write_rest(struct inlay_op *op)
+{
+	uint32_t count = op->out.write.count;
+
+	op->data += count;
+	op->data_len -= count;
+	op->in.io.off += count;
+	send_write(op, inlay_op_send_later);
+}
+
 static void write_answered(struct inlay_op *op, const struct inlay_reply *r)
 {
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(write, r, &op->out.write);
+	bool cut;
 
 	if (err == 0 && op->out.write.count > op->data_len)
 		err = -INLAY_EIO;
 	if (err == 0 && !(op->out.write.flags & 1))
 		changed(op->file);
-	inlay_op_end(op, err);
+	cut = err == 0 && op->in.io.whole && op->out.write.count < op->data_len;
+	if (cut && op->out.write.count) {
+		write_rest(op);
+		return;
+	}
+	op->out.write.count = op->in.io.whole ? (uint32_t)op->in.io.len : op->out.write.count;
+	inlay_op_end(op, cut ? -INLAY_EIO : err);
 }
 
-void inlay_op_write(struct inlay_op *op)
+static void send_write(struct inlay_op *op, sender *send)
 {
 	struct inlay_writer w = inlay_op_begin(op, INLAY_WRITE);
 	struct inlay_write_req req = {.handle = op->file->handle, .off = op->in.io.off, .flags = op->in.io.flags};
@@ -149,7 +171,13 @@ void inlay_op_write(struct inlay_op *op)
 	op->call.data = op->data;
 	op->call.data_len = op->data_len;
 	op->call.data_hold = op->data_hold;
-	inlay_op_send(op, &w, op->file->side, write_answered);
+	send(op, &w, op->file->side, write_answered);
+}
+
+void inlay_op_write(struct inlay_op *op)
+{
+	op->in.io.len = op->data_len;
+	send_write(op, inlay_op_send);
 }
 
 bool inlay_file_take_loss(struct inlay_file *f)
@@ -248,8 +276,6 @@ void inlay_op_copy(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, copy_answered);
 }
 
-typedef void sender(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
-                    void (*step)(struct inlay_op *op, const struct inlay_reply *r));
 static void send_readdir(struct inlay_op *op, sender *send);
 
 /* True when there are entries and the judge hides them all; *ret_last is then the last one's cookie. */

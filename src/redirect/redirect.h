@@ -113,6 +113,7 @@ struct inlay_op {
 		struct {
 			uint64_t off, to_off, len;
 			uint32_t flags;            /* of the message */
+			bool whole;                /* write: all or an error; whoever asks doesn't look at a short count */
 		} io;                          /* read, write, fallocate (flags = mode), seek (whence), copy, commit */
 		struct inlay_lock_req lock;
 		struct {

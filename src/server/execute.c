@@ -182,14 +182,51 @@ bool inlay_request_is_slow(const struct inlay_request *rq)
 	}
 }
 
+static bool is_synchronous(struct inlay_session *ss, uint64_t handle)
+{
+	struct handle *h = handle_get(ss, handle);
+	bool found = h && h->file->flags & (INLAY_O_SYNC | INLAY_O_DSYNC);
+
+	if (h)
+		handle_put(ss, handle);
+	return found;
+}
+
+/*
+ * Whether the failure may be that of a write-back: of this request's own effect, which then stands, or of an earlier write.
+ * The host tells each open file once, so that whoever asks again is told that all is well.
+ */
+static bool tells_of_write_back(const struct inlay_request *rq)
+{
+	struct inlay_reader r = inlay_reader(rq->body, rq->body_len);
+	struct inlay_fallocate_req fallocate;
+	struct inlay_write_req write;
+	struct inlay_copy_req copy;
+
+	switch (rq->type) {
+	case INLAY_COMMIT:
+	case INLAY_SYNCFS:
+		return true;
+	case INLAY_WRITE:
+		return inlay_get_write_req(&r, &write) < 0 || write.flags & (INLAY_WRITE_DATA_SYNC | INLAY_WRITE_FILE_SYNC) ||
+			is_synchronous(rq->session, write.handle);
+	case INLAY_FALLOCATE:
+		return inlay_get_fallocate_req(&r, &fallocate) < 0 || is_synchronous(rq->session, fallocate.handle);
+	case INLAY_COPY:
+		return inlay_get_copy_req(&r, &copy) < 0 || is_synchronous(rq->session, copy.to);
+	default:
+		return false;
+	}
+}
+
 static void execute_with_room(struct inlay_request *rq)
 {
 	struct inlay_store *store = rq->session->ex->store;
 
 	execute(rq);
-	/* A request that met a full store has done nothing yet. */
+	/* Any other request that met a full store has done nothing yet. */
 	if ((rq->status == -INLAY_ENOSPC || rq->status == -INLAY_EDQUOT) && inlay_store_offers(store, reclaim) &&
-	    store->ops->reclaim(store)) {
+	    !tells_of_write_back(rq) && store->ops->reclaim(store)) {
 		inlay_request_done(rq);
 		execute(rq);
 	}

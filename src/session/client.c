@@ -256,12 +256,20 @@ static enum fate fate_of(const struct inlay_call *c)
 	case INLAY_OPENDIR:
 	case INLAY_TMPFILE: /* what it had made went with the handle */
 	case INLAY_LOCK:
+	case INLAY_COMMIT:
+	case INLAY_SYNCFS:
 		return FATE_AGAIN;
 	case INLAY_OPEN:
 		return opens_only(c) ? FATE_AGAIN : FATE_FAILED;
 	default:
 		return inlay_message_flags(c->type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
 	}
+}
+
+/* A server that keeps a record knows what became of it; of a COMMIT: what the disk said, which it says once. */
+static bool is_redone(const struct inlay_call *c)
+{
+	return !c->reclaims && (fate_of(c) == FATE_FAILED || c->type == INLAY_COMMIT || c->type == INLAY_SYNCFS);
 }
 
 /* What the call was in the session that is lost: the first, should there be more of them. */
@@ -291,7 +299,7 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo)
 			continue;
 		c->slot = INLAY_NO_SLOT;
 		c->sent = false;
-		if (redo && !c->reclaims && fate_of(c) == FATE_FAILED) {
+		if (redo && is_redone(c)) {
 			set_prior(l, c, i);
 			inlay_list_append(&l->redo, &c->link);
 			continue;

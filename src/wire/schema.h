@@ -44,12 +44,12 @@
 	M(RENAME,      rename,      30, INLAY_MSG_MUTATES) \
 	M(READ,        read,        31, INLAY_MSG_REPLY_DATA) \
 	M(WRITE,       write,       32, INLAY_MSG_MUTATES | INLAY_MSG_REQUEST_DATA) \
-	M(COMMIT,      commit,      33, 0) \
+	M(COMMIT,      commit,      33, INLAY_MSG_MUTATES) \
 	M(CLOSE,       close,       34, INLAY_MSG_MUTATES) \
 	M(OPENDIR,     opendir,     35, INLAY_MSG_MUTATES) \
 	M(READDIR,     readdir,     36, INLAY_MSG_REPLY_DATA) \
 	M(STATFS,      statfs,      37, 0) \
-	M(SYNCFS,      syncfs,      38, 0) \
+	M(SYNCFS,      syncfs,      38, INLAY_MSG_MUTATES) \
 	M(GETXATTR,    getxattr,    39, INLAY_MSG_REPLY_DATA) \
 	M(SETXATTR,    setxattr,    40, INLAY_MSG_MUTATES | INLAY_MSG_REQUEST_DATA) \
 	M(LISTXATTR,   listxattr,   41, INLAY_MSG_REPLY_DATA) \

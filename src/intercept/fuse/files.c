@@ -100,6 +100,8 @@ void inlay_fuse_write(struct inlay_fuse_request *rq, const void *arg, size_t len
 	}
 	rq->op.in.io.off = in->offset;
 	rq->op.in.io.flags = in->write_flags & FUSE_WRITE_KILL_SUIDGID ? INLAY_WRITE_KILL_PRIV : 0;
+	/* Of mapped pages the kernel takes any count for all: what was not written would be dropped, and nobody told. */
+	rq->op.in.io.whole = in->write_flags & FUSE_WRITE_CACHE;
 	rq->op.data = (const uint8_t *)(in + 1);
 	rq->op.data_len = in->size;
 	rq->op.data_hold = rq->chunk;

@@ -1,0 +1,120 @@
+# Connections that break, at every kind of message and byte, as programs see it: a pause, and each change once.
+# SPDX-License-Identifier: Apache-2.0
+import fcntl
+import os
+import signal
+import threading
+
+from harness import Attachment, test
+from proxy import REPLY, REQUEST, Proxy
+from t_disk import ThinDisk, outcome
+from wire import HEADER
+
+# A request as it breaks: nothing of it, part of its head, its head alone, part of its body, all but a byte, all of it.
+PLACES = (0, 1, HEADER.size - 1, HEADER.size, HEADER.size + 9, 1 << 30)
+
+
+def through_proxy(t, server, *args):
+    proxy = Proxy(t, server.address)
+    return proxy, Attachment(t, f"{proxy.address}/e", t.dir(f"mnt{len(t.attachments)}"), args)
+
+
+def changes(d):
+    """One change of each kind in directory d: the message that carries it, the call, and how to see that it was done once."""
+    def content(name):
+        with open(f"{d}/{name}", "rb") as f:
+            return f.read()
+
+    def excl():
+        fd = os.open(f"{d}/made", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        os.close(fd)
+
+    def append():
+        fd = os.open(f"{d}/log", os.O_WRONLY | os.O_APPEND)
+        got = os.write(fd, b"line\n")
+        os.close(fd)
+        return got
+
+    def lock():
+        with open(f"{d}/old", "r+b") as f:
+            fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(f, fcntl.LOCK_UN)
+
+    def allocate():
+        with open(f"{d}/old", "r+b") as f:
+            os.posix_fallocate(f.fileno(), 0, 5000)
+
+    return [
+        ("CREATE", excl, lambda: content("made") == b""),
+        ("WRITE", append, lambda: content("log") == b"first\nline\n"),
+        ("MKDIR", lambda: os.mkdir(f"{d}/dir"), lambda: os.listdir(f"{d}/dir") == []),
+        ("MKNOD", lambda: os.mkfifo(f"{d}/fifo"), lambda: os.path.exists(f"{d}/fifo")),
+        ("SYMLINK", lambda: os.symlink("x", f"{d}/sym"), lambda: os.readlink(f"{d}/sym") == "x"),
+        ("LINK", lambda: os.link(f"{d}/old", f"{d}/second"), lambda: os.stat(f"{d}/old").st_nlink == 2),
+        ("RENAME", lambda: os.rename(f"{d}/old", f"{d}/new"), lambda: sorted(os.listdir(d)) == ["empty", "log", "new"]),
+        ("UNLINK", lambda: os.unlink(f"{d}/old"), lambda: sorted(os.listdir(d)) == ["empty", "log"]),
+        ("RMDIR", lambda: os.rmdir(f"{d}/empty"), lambda: sorted(os.listdir(d)) == ["log", "old"]),
+        ("SETATTR", lambda: os.truncate(f"{d}/old", 3), lambda: content("old") == b"con"),
+        ("FALLOCATE", allocate, lambda: os.stat(f"{d}/old").st_size == 5000),
+        ("SETXATTR", lambda: os.setxattr(f"{d}/old", "user.a", b"v", os.XATTR_CREATE), lambda: os.getxattr(f"{d}/old", "user.a") == b"v"),
+        ("LOCK", lock, lambda: True),
+    ]
+
+
+@test(root=True, timeout=120)
+def test_cuts_at_every_message(t):
+    """each kind of change, its connection cut at six places of its request and of its answer: done once, and its program told so"""
+    server = t.server()
+    proxy, a = through_proxy(t, server)
+    cuts = 0
+    for direction in (REQUEST, REPLY):
+        for place in PLACES[::3] if t.quick else PLACES:
+            for number in range(len(changes(""))):
+                d = f"{a.dir}/{direction}{place}-{number}"
+                os.mkdir(d)
+                os.mkdir(f"{d}/empty")
+                t.file(f"{d}/old", "content")
+                t.file(f"{d}/log", "first\n")
+                message, change, is_done = changes(d)[number]
+                fault = proxy.arm(direction, message, place, "reset" if number % 2 else "close")
+                said = outcome(change)
+                proxy.happened(fault)
+                cuts += 1
+                t.true(not isinstance(said, str), f"{direction} {message} cut after {place} bytes: {said}")
+                t.true(is_done(), f"{direction} {message} cut after {place} bytes: not done, or more than once: {os.listdir(d)}")
+    print(f"  {cuts} cuts")
+
+
+@test(root=True)
+def test_cut_answer_of_fsync(t):
+    """fsync's answer is lost with its connection: what it said of the disk is said again, not asked again"""
+    disk = ThinDisk(t, "disk")
+    proxy, a = through_proxy(t, t.server({"e": f"{disk.top},identity=client"}))
+    disk.fail()
+    fd = os.open(f"{a.dir}/f", os.O_RDWR | os.O_CREAT, 0o644)
+    for place in (0, HEADER.size + 1):
+        os.write(fd, b"x" * 100000)
+        fault = proxy.arm(REPLY, "COMMIT", place)
+        t.eq((outcome(os.fsync, fd), outcome(os.fsync, fd)), ("ENOSPC", None), f"cut after {place} bytes")
+        proxy.happened(fault)
+
+
+@test(root=True)
+def test_cut_answer_of_fsync_and_server(t):
+    """the same when the server is killed before its answer came through: its record knows what the disk has said"""
+    disk = ThinDisk(t, "disk")
+    server = t.server({"e": f"{disk.top},identity=client"})
+    proxy, a = through_proxy(t, server)
+    disk.fail()
+    fd = os.open(f"{a.dir}/f", os.O_RDWR | os.O_CREAT, 0o644)
+    os.write(fd, b"x" * 100000)
+    fault = proxy.arm(REPLY, "COMMIT", 0, "silence")
+    said = []
+    waiter = threading.Thread(target=lambda: said.extend((outcome(os.fsync, fd), outcome(os.fsync, fd))))
+    waiter.start()
+    proxy.happened(fault)
+    server.stop(signal.SIGKILL)
+    proxy.break_some("reset")
+    server.start()
+    waiter.join(30)
+    t.eq(said, ["ENOSPC", None])
