@@ -5,6 +5,7 @@
 #ifndef INLAY_OS_CALLER_H
 #define INLAY_OS_CALLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -12,5 +13,8 @@
  * thread is gone or can't be looked at: it then has the rights of its user and first group only. Any thread.
  */
 uint32_t inlay_caller_groups(uint32_t pid, uint32_t *groups, uint32_t max);
+
+/* Whether a thread was killed, by whatever signal, or exits: nobody will read what it waits for. False when it can't be looked at. */
+bool inlay_caller_is_dying(uint32_t pid);
 
 #endif

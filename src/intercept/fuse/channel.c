@@ -106,6 +106,14 @@ bool inlay_fuse_answer(struct inlay_fuse_request *rq, int status, const void *ou
 	return taken;
 }
 
+void inlay_fuse_answer_early(struct inlay_fuse_request *rq, int status)
+{
+	struct fuse_out_header h = {.unique = rq->unique, .error = -inlay_status_errno(status), .len = sizeof h};
+
+	rq->early = true;
+	(void)write_out(rq->channel, &(struct iovec){&h, sizeof h}, 1);
+}
+
 bool inlay_fuse_answer_status(struct inlay_fuse_request *rq, int status)
 {
 	return inlay_fuse_answer(rq, status, NULL, 0);
@@ -236,6 +244,8 @@ void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len
 	rq->opcode = in->opcode;
 	rq->size = 0;
 	rq->round = 0;
+	rq->pid = in->pid;
+	rq->watched = rq->early = false;
 	rq->chunk = inlay_chunk_ref(ch->chunk);
 	rq->start_ns = now_ns();
 	inlay_list_append(&ch->inflight, &rq->link);

@@ -30,6 +30,7 @@ struct inlay_fuse_channel {
 	struct inlay_task arm;       /* has the loop wait for the device again */
 	_Atomic bool armed;          /* it does, or is about to */
 	unsigned misses;             /* wake-ups for nothing, of late */
+	struct inlay_timer look;     /* runs while a request is watched */
 };
 
 struct inlay_fuse {
@@ -56,6 +57,9 @@ struct inlay_fuse_request {
 	uint64_t unique, start_ns;
 	uint32_t opcode;
 	uint32_t size;               /* most bytes of the answer that the kernel takes */
+	uint32_t pid;                /* who waits for it; 0: not known */
+	bool watched;                /* answered at once when its caller is dying */
+	bool early;                  /* was so: nobody waits for it any more */
 	struct inlay_chunk *chunk;
 };
 
@@ -78,6 +82,8 @@ bool inlay_fuse_answer(struct inlay_fuse_request *rq, int status, const void *ou
 bool inlay_fuse_answer_status(struct inlay_fuse_request *rq, int status);
 /* Payload of the reply, then zeros. */
 bool inlay_fuse_answer_data(struct inlay_fuse_request *rq, const void *data, size_t len, size_t zeros);
+/* Doesn't free the request: it goes on, and its answer then finds nobody, as when the kernel doesn't take it. */
+void inlay_fuse_answer_early(struct inlay_fuse_request *rq, int status);
 /* No answer (FORGET and its like). */
 void inlay_fuse_no_answer(struct inlay_fuse_request *rq);
 
@@ -119,6 +125,10 @@ inlay_fuse_handler inlay_fuse_open, inlay_fuse_opendir, inlay_fuse_read, inlay_f
 	inlay_fuse_releasedir, inlay_fuse_fsync, inlay_fuse_flush, inlay_fuse_fallocate, inlay_fuse_lseek,
 	inlay_fuse_copy, inlay_fuse_copy64, inlay_fuse_readdir;
 inlay_fuse_handler inlay_fuse_getlk, inlay_fuse_setlk, inlay_fuse_setlkw, inlay_fuse_interrupt;
+
+/* Has the request answered as soon as its caller is dying; now: looks at once. Owner thread of its channel's loop; it may be freed. */
+void inlay_fuse_watch(struct inlay_fuse_request *rq, bool now);
+void inlay_fuse_watch_init(struct inlay_fuse_channel *ch);
 
 /* Whether an interrupt for this request came before it. Forgets the note. */
 bool inlay_fuse_was_interrupted(struct inlay_fuse *f, uint64_t unique);

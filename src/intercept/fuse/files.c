@@ -151,6 +151,9 @@ void inlay_fuse_flush(struct inlay_fuse_request *rq, const void *arg, size_t len
 	if (!inlay_fuse_take_file(rq, in->fh, &rq->op.file))
 		return;
 	rq->op.in.lock.owner = in->lock_owner;
+	/* A dying program closes its files without being interrupted by anything. */
+	if (atomic_load_explicit(&rq->op.file->node->lock_uses, memory_order_relaxed))
+		inlay_fuse_watch(rq, false);
 	inlay_op_flush(&rq->op);
 }
 

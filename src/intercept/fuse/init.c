@@ -111,6 +111,7 @@ static int make_channels(struct inlay_fuse *f, int fd)
 		ch->fuse = f;
 		ch->lane = i;
 		inlay_list_init(&ch->inflight);
+		inlay_fuse_watch_init(ch);
 		inlay_list_init(&ch->spare);
 		ch->source.fd = i == 0 ? fd : clone_device(fd);
 		if (ch->source.fd < 0)

@@ -67,10 +67,16 @@ static void finish_lock(struct inlay_op *op, int status)
 {
 	struct inlay_fuse_request *rq = inlay_fuse_request_of(op);
 
-	if (status == -INLAY_EAGAIN && rq->round == 0 && rq->channel->fuse->channels > 1)
+	if (status == -INLAY_EAGAIN && rq->round == 0 && rq->channel->fuse->channels > 1 && !rq->early) {
 		pass_round(&rq->task);
-	else
+	} else if (status == 0 && rq->early && op->in.lock.type != INLAY_LOCK_UNLOCK) {
+		/* Its program is gone, and others may have the same file open. */
+		op->in.lock.type = INLAY_LOCK_UNLOCK;
+		op->in.lock.flags = 0;
+		inlay_op_lock(op);
+	} else {
 		inlay_fuse_answer_status(rq, status);
+	}
 }
 
 void inlay_fuse_setlk(struct inlay_fuse_request *rq, const void *arg, size_t len)
@@ -126,14 +132,15 @@ static void remember(struct inlay_fuse *f, uint64_t unique)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* A lock may be waiting with no call under way; any other request ends when its call does, if its side can give that up. */
+/* A lock may be waiting with no call under way. Any other request is given up for those alone who never learn of it. */
 static void interrupt(struct inlay_fuse_request *rq)
 {
 	struct inlay_op *op = &rq->op;
 	struct inlay_side_port *port = op->redirect->port[op->side];
 	bool is_lock = rq->opcode == FUSE_SETLKW || rq->opcode == FUSE_SETLK;
 
-	if ((!is_lock || inlay_op_lock_interrupt(op)) && port->cancel)
+	inlay_fuse_watch(rq, true);
+	if (is_lock && inlay_op_lock_interrupt(op) && port->cancel)
 		port->cancel(port, op->lane, &op->call);
 }
 
