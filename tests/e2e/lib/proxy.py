@@ -26,7 +26,7 @@ class Link:
 
     def __init__(self, proxy, client, server):
         self.proxy, self.ends, self.lock, self.silent = proxy, {REQUEST: client, REPLY: server}, threading.Lock(), False
-        self.open = True
+        self.open, self.budget = True, {}
         for s in (client, server):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for direction in (REQUEST, REPLY):
@@ -66,8 +66,17 @@ class Link:
         self.end("close")
 
     def pass_on(self, direction, data):
-        if data and not self.silent:
+        if not data or self.silent:
+            return
+        left, how = self.budget.get(direction, (None, None))
+        if left is not None:
+            self.budget[direction] = (max(0, left - len(data)), how)
+            data = data[:left]
+        if data:
             self.to(direction).sendall(data)
+        if left is not None and len(data) == left:
+            self.end(how, direction)
+            raise OSError("the budget is spent")
 
     def end(self, how, direction=REPLY):
         """how: reset and close end it both ways; half only the way to who waits; silence: nothing comes through any more."""
@@ -137,14 +146,23 @@ class Proxy:
         if not fault.happened.wait(10):
             raise Failed(f"no {fault.direction} {fault.number} came by")
 
-    def break_some(self, how, count=None):
-        """Ends that many links, all without a number. Returns how many."""
+    def some(self, count=None):
+        """That many links, all without a number."""
         with self.lock:
             links = list(self.links)
-        links = links if count is None else random.sample(links, min(count, len(links)))
+        return links if count is None else random.sample(links, min(count, len(links)))
+
+    def break_some(self, how, count=None):
+        """Ends them. Returns how many."""
+        links = self.some(count)
         for link in links:
             link.end(how)
         return len(links)
+
+    def cut_after(self, direction, count, how):
+        """Ends one link after so many more bytes of one direction."""
+        for link in self.some(1):
+            link.budget[direction] = (count, how)
 
     def end_all(self):
         self.shut = True
