@@ -565,8 +565,9 @@ void inlay_link_picture(struct inlay_link *l, unsigned lane, struct inlay_lane_p
 {
 	const struct inlay_lane *p = &l->lane[lane].lane;
 
-	*ret = (struct inlay_lane_picture){.state = p->state, .since_ns = p->since_ns, .outstanding = p->outstanding,
+	*ret = (struct inlay_lane_picture){.state = p->state, .outstanding = p->outstanding,
 	                                   .reconnects = l->lane[lane].reconnects};
+	ret->since_ns = p->state == INLAY_LANE_OPEN || p->state == INLAY_LANE_DEAD ? p->since_ns : p->lost_ns;
 	inlay_list_each(it, &p->waiting)
 		ret->waiting++;
 }

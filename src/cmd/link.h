@@ -39,7 +39,7 @@ const struct inlay_client *inlay_link_client(const struct inlay_link *l);
 /* The state of one lane: only on its loop's thread. */
 struct inlay_lane_picture {
 	enum inlay_lane_state state;
-	uint64_t since_ns; /* loop time */
+	uint64_t since_ns; /* loop time: open, or dead, since then; or not open since then, whatever was tried meanwhile */
 	unsigned outstanding, waiting;
 	uint64_t reconnects;
 };

@@ -57,23 +57,36 @@ void inlay_parts_server_rules(struct inlay_judge *judge, const struct inlay_clie
 	free(rules);
 }
 
+/* Healthy since the last of the lanes was; else not so since the first of those that are not was lost. */
+static void health_since(struct inlay_attachment_status *s, const struct inlay_pictures *p)
+{
+	bool healthy = s->connected == p->lanes;
+
+	for (unsigned i = 0; i < p->lanes; i++) {
+		const struct inlay_lane_picture *lane = &p->lane[i].lane;
+		uint64_t since_ms = (p->lane[i].now_ns - lane->since_ns) / 1000000u;
+
+		if (healthy ? i == 0 || since_ms < s->health_since_ms :
+			      lane->state != INLAY_LANE_OPEN && since_ms > s->health_since_ms)
+			s->health_since_ms = since_ms;
+	}
+}
+
 void inlay_parts_health(const struct inlay_pictures *p, struct inlay_attachment_status *s)
 {
 	unsigned dead = 0;
 
 	for (unsigned i = 0; i < p->lanes; i++) {
 		const struct inlay_lane_picture *lane = &p->lane[i].lane;
-		uint64_t since_ms = (p->lane[i].now_ns - lane->since_ns) / 1000000u;
 
 		s->connected += lane->state == INLAY_LANE_OPEN;
 		dead += lane->state == INLAY_LANE_DEAD;
 		s->outstanding += lane->outstanding;
 		s->waiting += lane->waiting;
 		s->reconnects += lane->reconnects;
-		if (i == 0 || since_ms < s->health_since_ms)
-			s->health_since_ms = since_ms;
 	}
 	s->connections = p->lanes;
+	health_since(s, p);
 	snprintf(s->health, sizeof s->health, "%s", dead ? "dead" : s->connected == p->lanes ? "healthy" : "reconnecting");
 }
 

@@ -4,8 +4,9 @@ import fcntl
 import os
 import signal
 import threading
+import time
 
-from harness import Attachment, test
+from harness import Attachment, Skip, test, wait_for
 from proxy import REPLY, REQUEST, Proxy
 from t_disk import ThinDisk, outcome
 from wire import HEADER
@@ -118,3 +119,67 @@ def test_cut_answer_of_fsync_and_server(t):
     server.start()
     waiter.join(30)
     t.eq(said, ["ENOSPC", None])
+
+
+@test(root=True)
+def test_status_says_since_when(t):
+    """health and since when: reconnecting while nobody gets through, healthy again afterwards"""
+    proxy, a = through_proxy(t, t.server())
+
+    def health():
+        status = a.status()
+        return status["health"], status["health_since_ms"] / 1000
+
+    t.eq(health()[0], "healthy")
+    begin = time.monotonic()
+    proxy.shut = True
+    proxy.break_some("close")
+    wait_for("health to change", lambda: health()[0] == "reconnecting")
+    time.sleep(1.5)
+    state, since = health()
+    t.eq(state, "reconnecting")
+    t.true(1 < since <= time.monotonic() - begin, f"reconnecting for {since} s, of {time.monotonic() - begin:.1f} s")
+    proxy.shut, begin = False, time.monotonic()
+    wait_for("health", lambda: health()[0] == "healthy")
+    t.true(health()[1] <= time.monotonic() - begin + 0.1, "healthy since before it was so")
+
+
+# Says how long each of its looks at the directory took, in seconds, until it is told to stop.
+LOOKER = """
+import os, sys, time
+longest = 0
+while not os.path.exists(sys.argv[2]):
+    begin = time.monotonic()
+    os.listdir(sys.argv[1])
+    longest = max(longest, time.monotonic() - begin)
+    time.sleep(0.01)
+print(longest)
+"""
+
+
+@test(root=True, timeout=150)
+def test_cut_by_silence(t):
+    """one connection of three falls silent: only what is on it waits, until that is noticed; all do: --timeout counts from then"""
+    if "INLAY_SOAK_MINUTES" not in os.environ:
+        raise Skip("optional: takes a minute of waiting; make soak does it")
+    server = t.server()
+    proxy, a = through_proxy(t, server, "--connections", "3")
+    silent, b = through_proxy(t, server, "--timeout", "3")
+    stop = t.path("stop")
+    t.must("ls", b.dir)
+    wait_for("three connections", lambda: len(proxy.some()) == 3)
+    procs = [t.start("python3", "-c", LOOKER, a.dir, stop, stdout=-1, text=True) for _ in range(6)]
+    time.sleep(1)
+    proxy.break_some("silence", 1)
+    silent.break_some("silence")
+    silent.shut = True
+    begin = time.monotonic()
+    done = t.run("ls", b.dir, timeout=90)
+    took = time.monotonic() - begin
+    t.true(done.returncode != 0 and "Input/output error" in done.stderr and 20 < took < 60, f"{done} after {took:.1f} s")
+    t.eq(b.status()["health"], "reconnecting")
+    wait_for("three connections again", lambda: len([link for link in proxy.some() if not link.silent]) == 3, 30)
+    t.file(stop)
+    waits = [float(p.communicate(timeout=60)[0]) for p in procs]
+    print(f"  EIO after {took:.1f} s of silence; longest waits: {sorted(waits)}")
+    t.true(max(waits) < 60, f"a program waited for {max(waits)} s")

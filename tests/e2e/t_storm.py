@@ -10,7 +10,7 @@ from t_fsx import exercise
 from t_programs import sqlite_check
 from t_restart import supervised
 
-FAULTS = int(os.environ.get("INLAY_FAULTS", "0"))  # a soak wants thousands
+FAULTS = int(os.environ.get("INLAY_FAULTS", "0"))  # a soak wants hundreds in one go
 PATIENCE = 300 + 4 * FAULTS
 
 

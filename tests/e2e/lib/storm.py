@@ -24,9 +24,9 @@ class Storm:
     before it, one per client; clients: processes of the redirectors.
     """
 
-    def __init__(self, wanted, proxies, clients, server_pid, kills=True, pause=0.5, revive=None):
+    def __init__(self, wanted, proxies, clients, server_pid, kills=True, pause=0.5, revive=None, seed=0):
         self.wanted, self.proxies, self.clients, self.server_pid, self.pause = wanted, proxies, clients, server_pid, pause
-        self.revive, self.random, self.counts, self.error = revive, random.Random(SEED), collections.Counter(), None
+        self.revive, self.random, self.counts, self.error = revive, random.Random(f"{SEED} {seed}"), collections.Counter(), None
         self.faults = [self.cut, self.cut, self.cut_at_byte, self.cut_at_byte, self.silence, self.half, self.shut_out,
                        self.stop_server, self.stop_client]
         self.faults += [self.kill_server] * 3 * kills + [self.kill_client] * 3 * (revive is not None)
