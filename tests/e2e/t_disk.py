@@ -1,6 +1,7 @@
 # Disks that fail under an export: small, full, broken or read-only ones, real as far as the kernel can make them. What a program
 # is told through an attachment is what the same disk tells a program on the server.
 # SPDX-License-Identifier: Apache-2.0
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -14,6 +15,7 @@ from harness import Skip, test, wait_for
 
 EXT4_SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN: every request to the disk fails from now on
 MIB = 1 << 20
+libc = ctypes.CDLL(None)
 
 
 def outcome(function, *arguments):
@@ -35,7 +37,9 @@ class ThinDisk:
         t.mount("-o", "loop", f"{below}/disk", self.top)
 
     def fail(self):
-        os.sync()
+        fd = os.open(self.top, os.O_RDONLY)
+        libc.syncfs(fd)
+        os.close(fd)
         with open(self.ballast, "wb", buffering=0) as f:
             while isinstance(outcome(f.write, bytes(4096)), int):
                 pass
@@ -62,6 +66,19 @@ def fill(directory, leave=0):
     os.ftruncate(fd, size - leave)
     os.fsync(fd)
     os.close(fd)
+
+
+class FullDisk:
+    """An ext4 that is full now and then."""
+
+    def __init__(self, t, name):
+        self.top = small_disk(t, name, "8M")
+
+    def fail(self):
+        fill(self.top)
+
+    def heal(self):
+        os.unlink(f"{self.top}/.filler")
 
 
 def synced_by_turns(first, second):

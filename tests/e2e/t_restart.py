@@ -152,11 +152,11 @@ while True:
 """
 
 
-def supervised(t):
+def supervised(t, export=None):
     script, pid = t.path("supervisor"), t.path("server.pid")
     t.file(script, SUPERVISOR % (sys.executable, t.inlayd, pid, pid, pid))
     os.chmod(script, 0o755)
-    return t.server(binary=script)
+    return t.server({"e": f"{export or t.export()},identity=client"}, binary=script)
 
 
 class Killer:

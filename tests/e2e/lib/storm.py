@@ -24,12 +24,14 @@ class Storm:
     before it, one per client; clients: processes of the redirectors.
     """
 
-    def __init__(self, wanted, proxies, clients, server_pid, kills=True, pause=0.5, revive=None, seed=0):
+    def __init__(self, wanted, proxies, clients, server_pid, kills=True, pause=0.5, revive=None, disk=None, seed=0):
         self.wanted, self.proxies, self.clients, self.server_pid, self.pause = wanted, proxies, clients, server_pid, pause
         self.revive, self.random, self.counts, self.error = revive, random.Random(f"{SEED} {seed}"), collections.Counter(), None
         self.faults = [self.cut, self.cut, self.cut_at_byte, self.cut_at_byte, self.silence, self.half, self.shut_out,
                        self.stop_server, self.stop_client]
         self.faults += [self.kill_server] * 3 * kills + [self.kill_client] * 3 * (revive is not None)
+        self.disk = disk
+        self.faults += [self.fill_disk] * 10 * (disk is not None)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.work, daemon=True)
 
@@ -107,6 +109,11 @@ class Storm:
         at = self.random.randrange(len(self.clients))
         os.kill(self.clients[at], signal.SIGKILL)
         self.clients[at] = self.revive(self.clients[at])
+
+    def fill_disk(self):
+        self.disk.fail()
+        time.sleep(self.random.uniform(0.1, 1))
+        self.disk.heal()
 
     def told(self):
         return ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
