@@ -139,6 +139,31 @@ static void share(struct inlay_file *f, const struct inlay_lock_req *l)
 	}
 }
 
+struct inlay_lock_req inlay_held_piece(struct inlay_redirect *r, struct inlay_file *f, const struct inlay_lock_req *asked)
+{
+	struct inlay_lock_req piece = *asked;
+
+	piece.type = INLAY_LOCK_UNLOCK;
+	pthread_mutex_lock(&r->held_lock);
+	inlay_list_each(it, &f->node->held) {
+		const struct held *h = inlay_container(it, struct held, link);
+
+		if (!is_owners(h, asked) || h->lock.end < asked->start || h->lock.start > piece.end)
+			continue;
+		if (h->lock.start > asked->start) {
+			piece.end = h->lock.start - 1;
+			continue;
+		}
+		piece = h->lock;
+		piece.start = asked->start;
+		piece.end = piece.end < asked->end ? piece.end : asked->end;
+		break;
+	}
+	pthread_mutex_unlock(&r->held_lock);
+	piece.flags = 0;
+	return piece;
+}
+
 void inlay_held_asked(struct inlay_op *op)
 {
 	struct inlay_lock_req l = as_held(op);

@@ -8,7 +8,7 @@
  */
 #include "redirect/op.h"
 
-#include <assert.h>
+#include <stdlib.h>
 
 static void ask(struct inlay_op *op);
 
@@ -19,15 +19,19 @@ static void leave_waiters(struct inlay_op *op)
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 }
 
+static void end(struct inlay_op *op, int status)
+{
+	leave_waiters(op);
+	free(op->undo);
+	op->undo = NULL;
+	inlay_op_end(op, status);
+}
+
 /* It is not granted as long as it is queued: whoever gives up need not wait for the side to hear of it. */
 static void give_up(struct inlay_op *op)
 {
-	leave_waiters(op);
-	inlay_redirect_cancel_lock(op->redirect, op->lane, op->file->side,
-	                           &(struct inlay_lock_cancel_req){.handle = op->file->handle,
-	                                                           .owner = op->in.lock.owner,
-	                                                           .kind = op->in.lock.kind});
-	inlay_op_end(op, -INLAY_EINTR);
+	inlay_undo_queued(op);
+	end(op, -INLAY_EINTR);
 }
 
 /* op->result while it waits: a request is out, none is, or it is on its way to its lane to send one. */
@@ -85,9 +89,8 @@ static void lock_answered(struct inlay_op *op, const struct inlay_reply *r)
 		return;
 	}
 	/* Granted and interrupted at once: the grant stands, the program has its lock. */
-	leave_waiters(op);
 	/* Who gives back waits for nobody, and nobody would ever wake it. */
-	inlay_op_end(op, r->status == -INLAY_EQUEUED || op->for_loss ? -INLAY_EIO : r->status);
+	end(op, r->status == -INLAY_EQUEUED || op->for_loss ? -INLAY_EIO : r->status);
 }
 
 static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
@@ -96,8 +99,7 @@ static void testlock_answered(struct inlay_op *op, const struct inlay_reply *r)
 		queued(op);
 		return;
 	}
-	leave_waiters(op);
-	inlay_op_end(op, r->status < 0 ? r->status : INLAY_OP_GET(testlock, r, &op->out.lock));
+	end(op, r->status < 0 ? r->status : INLAY_OP_GET(testlock, r, &op->out.lock));
 }
 
 static void ask_about(struct inlay_op *op)
@@ -110,6 +112,26 @@ static void ask_about(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, testlock_answered);
 }
 
+/* True: the operation waits until what its owner gave up is undone, or has ended. */
+static bool wait_for_undo(struct inlay_op *op)
+{
+	bool due, canceled;
+
+	pthread_mutex_lock(&op->redirect->waiters_lock);
+	due = inlay_undo_is_due(op);
+	canceled = op->canceled;
+	if (due && !canceled) {
+		op->for_undo = true;
+		op->result = WAIT_IDLE;
+		if (inlay_list_empty(&op->waiter))
+			inlay_list_append(&op->redirect->waiters, &op->waiter);
+	}
+	pthread_mutex_unlock(&op->redirect->waiters_lock);
+	if (due && canceled)
+		end(op, -INLAY_EINTR);
+	return due;
+}
+
 static void ask(struct inlay_op *op)
 {
 	struct inlay_writer w;
@@ -118,7 +140,15 @@ static void ask(struct inlay_op *op)
 		ask_about(op);
 		return;
 	}
+	/* What gives back goes without: given up, it may be lost, but only until the file is closed. */
+	if (!inlay_undo_prepare(op) && op->in.lock.type != INLAY_LOCK_UNLOCK) {
+		end(op, -INLAY_ENOLCK);
+		return;
+	}
+	if (wait_for_undo(op))
+		return;
 	w = inlay_op_begin(op, INLAY_LOCK);
+	op->call.heir = inlay_undo_heir;
 	op->in.lock.handle = op->file->handle;
 	inlay_held_asked(op);
 	op->closes = atomic_load(&op->file->node->closes);
@@ -134,7 +164,7 @@ static void resume(struct inlay_op *op, const struct inlay_reply *r)
 	(void)r;
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	canceled = op->canceled;
-	op->poked = op->for_close = false;
+	op->poked = op->for_close = op->for_undo = false;
 	op->result = WAIT_ASKING;
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (canceled)
@@ -254,7 +284,7 @@ void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side)
 	poke(r, side, NULL);
 }
 
-static struct inlay_op *take_closed(struct inlay_redirect *r, const struct inlay_node *node)
+static struct inlay_op *take_parked(struct inlay_redirect *r, const struct inlay_node *node, bool by_undo)
 {
 	struct inlay_op *found = NULL;
 
@@ -262,7 +292,7 @@ static struct inlay_op *take_closed(struct inlay_redirect *r, const struct inlay
 	inlay_list_each(it, &r->waiters) {
 		struct inlay_op *op = inlay_container(it, struct inlay_op, waiter);
 
-		if (op->for_close && op->file->node == node && wake_locked(op)) {
+		if ((by_undo ? op->for_undo : op->for_close) && op->file->node == node && wake_locked(op)) {
 			found = op;
 			break;
 		}
@@ -275,7 +305,15 @@ void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node)
 {
 	struct inlay_op *op;
 
-	while ((op = take_closed(r, node)) != NULL)
+	while ((op = take_parked(r, node, false)) != NULL)
+		r->repost(r, op);
+}
+
+void inlay_locks_undone(struct inlay_redirect *r, struct inlay_node *node)
+{
+	struct inlay_op *op;
+
+	while ((op = take_parked(r, node, true)) != NULL)
 		r->repost(r, op);
 }
 

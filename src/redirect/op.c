@@ -31,6 +31,7 @@ int inlay_redirect_init(struct inlay_redirect *r, unsigned lanes)
 	pthread_mutex_init(&r->waiters_lock, NULL);
 	pthread_mutex_init(&r->held_lock, NULL);
 	inlay_list_init(&r->waiters);
+	inlay_list_init(&r->undoing);
 	return r->stats && r->files ? 0 : -INLAY_ENOMEM;
 }
 
@@ -88,6 +89,7 @@ struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type)
 	op->call.data = NULL;
 	op->call.data_len = 0;
 	op->call.data_hold = NULL;
+	op->call.heir = NULL;
 	return inlay_call_begin(&op->call, type, op->room, sizeof op->room);
 }
 
@@ -109,7 +111,7 @@ static bool seal(struct inlay_op *op, struct inlay_writer *w, enum inlay_side si
 	return true;
 }
 
-static void submit_later(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_call *call)
+void inlay_redirect_submit_later(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_call *call)
 {
 	struct inlay_side_port *port = r->port[side];
 
@@ -127,7 +129,7 @@ void inlay_op_send_later(struct inlay_op *op, struct inlay_writer *w, enum inlay
                          void (*step)(struct inlay_op *op, const struct inlay_reply *r))
 {
 	if (seal(op, w, side, step))
-		submit_later(op->redirect, op->lane, side, &op->call);
+		inlay_redirect_submit_later(op->redirect, op->lane, side, &op->call);
 }
 
 void inlay_op_step_end(struct inlay_op *op, const struct inlay_reply *r)
@@ -442,23 +444,7 @@ void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum i
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		submit_later(r, lane, side, &e->call);
-}
-
-void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
-                                const struct inlay_lock_cancel_req *req)
-{
-	struct errand *e = errand_new(0);
-	struct inlay_writer w;
-
-	if (!e)
-		return;
-	w = inlay_call_begin(&e->call, INLAY_LOCK_CANCEL, e->room, sizeof e->room);
-	inlay_put_lock_cancel_req(&w, req);
-	if (inlay_call_end(&e->call, &w) < 0)
-		free(e);
-	else
-		submit_later(r, lane, side, &e->call);
+		inlay_redirect_submit_later(r, lane, side, &e->call);
 }
 
 /* The entries are in e->data. */
@@ -473,7 +459,7 @@ static void send_forget(struct inlay_redirect *r, unsigned lane, enum inlay_side
 	if (inlay_call_end(&e->call, &w) < 0)
 		free(e);
 	else
-		submit_later(r, lane, side, &e->call);
+		inlay_redirect_submit_later(r, lane, side, &e->call);
 }
 
 static void put_forget(struct errand *e, uint32_t i, const struct inlay_node_id *id, uint64_t pins)

@@ -94,6 +94,8 @@ void inlay_held_asked(struct inlay_op *op);
 void inlay_held_granted(struct inlay_op *op);
 /* Those taken through this file are gone. */
 void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f);
+/* What is held of asked's owner from asked->start on, one way up to its end: as a LOCK to be sent, an UNLOCK where it's nothing. */
+struct inlay_lock_req inlay_held_piece(struct inlay_redirect *r, struct inlay_file *f, const struct inlay_lock_req *asked);
 /* The next lock of the file that this run (redirect->reclaims) has not had yet, as a LOCK to be sent. */
 bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t run, struct inlay_lock_req *ret);
 
@@ -102,6 +104,18 @@ bool inlay_file_take_loss(struct inlay_file *f);
 
 /* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
 void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);
+/* A request for a lock of the node that was given up is undone: what waits for that is asked for. */
+void inlay_locks_undone(struct inlay_redirect *r, struct inlay_node *node);
+
+/* ---- undo.c: requests for locks that are given up ---- */
+/* Memory to give it up with, freed with the operation. False: there is none. */
+bool inlay_undo_prepare(struct inlay_op *op);
+/* Its side has queued it, and it is given up. */
+void inlay_undo_queued(struct inlay_op *op);
+/* For call.heir: it may have reached its side, or may still do so. */
+struct inlay_call *inlay_undo_heir(struct inlay_call *c);
+/* Under waiters_lock: the same owner has given up something of that file, which is not undone yet. */
+bool inlay_undo_is_due(const struct inlay_op *op);
 
 /* Whether the judge hides an entry of this directory's listing on that side. Uses op->rule_file and rule_dir. */
 bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struct inlay_dirent *d, enum inlay_side side);
@@ -109,7 +123,7 @@ bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struc
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id);
 /* Tells a side, with an op of its own that nobody waits for. */
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
-void inlay_redirect_cancel_lock(struct inlay_redirect *r, unsigned lane, enum inlay_side side,
-                                const struct inlay_lock_cancel_req *req);
+/* For whoever goes on with its own business and needs its loop for that. */
+void inlay_redirect_submit_later(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_call *call);
 
 #endif

@@ -76,6 +76,7 @@ struct inlay_redirect {
 	/* Lock requests that wait, found by EVENT_LOCK and by interrupts; lock covers the list. */
 	pthread_mutex_t waiters_lock;
 	struct inlay_list waiters;
+	struct inlay_list undoing;  /* requests that were given up, see undo.c; under waiters_lock */
 	bool stopping;
 	pthread_mutex_t held_lock;  /* covers node->held of all nodes */
 	uint32_t reclaims;          /* begun; under held_lock */
@@ -161,7 +162,8 @@ struct inlay_op {
 	} ensure;
 	struct inlay_list waiter;          /* on redirect->waiters */
 	bool poked, canceled;              /* waiters_lock */
-	bool for_close;                    /* waiters_lock: a lock that waits for CLOSEs of its node */
+	bool for_close, for_undo;          /* waiters_lock: a lock that waits for CLOSEs of its node, for what its owner gave up */
+	struct inlay_undo *undo;           /* of a lock: what it needs to be given up */
 	bool for_loss;                     /* a close that tells of lost writes */
 	uint32_t closes;                   /* node->closes when the lock was asked for; node->changes when COMMIT was */
 	int result;

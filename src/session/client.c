@@ -359,15 +359,33 @@ void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_
 
 /* ---- giving up ---- */
 
-static void give_up(struct inlay_lane *l, struct inlay_call *c, int status)
+static void take_place(struct inlay_lane *l, struct inlay_call *c, struct inlay_call *heir)
 {
-	if (c->slot == INLAY_NO_SLOT) {
+	heir->slot = c->slot;
+	heir->sent = c->sent;
+	heir->submit_ns = UINT64_MAX;
+	inlay_list_init(&heir->link);
+	if (c->slot != INLAY_NO_SLOT) {
+		l->slot[c->slot].call = heir;
+	} else {
+		inlay_list_append(&c->link, &heir->link);
+		inlay_list_remove(&c->link);
+	}
+}
+
+/* The call is on the lane no more. */
+static void leave(struct inlay_lane *l, struct inlay_call *c)
+{
+	struct inlay_call *heir = c->heir ? c->heir(c) : NULL;
+
+	if (heir) {
+		take_place(l, c, heir);
+	} else if (c->slot == INLAY_NO_SLOT) {
 		inlay_list_remove(&c->link);
 	} else {
 		slot_leave(l, c->slot);
 		l->slot[c->slot].abandoned = true; /* still taken, until the server was heard about it */
 	}
-	finish(c, status);
 }
 
 static bool is_on_lane(const struct inlay_lane *l, const struct inlay_call *c)
@@ -383,7 +401,8 @@ bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force)
 		return false;
 	if (c->sent && (lane_is_up(l->state) || !force))
 		return false;
-	give_up(l, c, -INLAY_EINTR);
+	leave(l, c);
+	finish(c, -INLAY_EINTR);
 	return true;
 }
 
@@ -410,7 +429,7 @@ static uint64_t gather_due_in(struct inlay_lane *l, struct inlay_list *queue, st
 		uint64_t end = wait_end(l, inlay_container(it, struct inlay_call, link));
 
 		if (end <= now_ns) {
-			inlay_list_remove(it);
+			leave(l, inlay_container(it, struct inlay_call, link));
 			inlay_list_append(due, it);
 		} else if (end < next) {
 			next = end;
@@ -429,8 +448,7 @@ static uint64_t gather_due(struct inlay_lane *l, struct inlay_list *due, uint64_
 		uint64_t end = c ? wait_end(l, c) : UINT64_MAX;
 
 		if (end <= now_ns) {
-			slot_leave(l, i);
-			l->slot[i].abandoned = true;
+			leave(l, c);
 			inlay_list_append(due, &c->link);
 		} else if (end < next) {
 			next = end;

@@ -53,6 +53,11 @@ struct inlay_call {
 	void *data_hold;     /* transport's owner of data (a chunk) if it lies in one, so that it need not be copied; else NULL */
 	/* Exactly once, on the lane's thread; may free or submit again. */
 	void (*done)(struct inlay_call *c, const struct inlay_reply *r);
+	/*
+	 * It is given up, sent or not: gives a call with the same bytes that takes its place and waits as long as it takes; or NULL: the
+	 * lane sees to it that the slot is settled. NULL: as if that were the answer. done() follows.
+	 */
+	struct inlay_call *(*heir)(struct inlay_call *c);
 	/* The lane's: */
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */

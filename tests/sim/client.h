@@ -26,7 +26,7 @@ struct sim_file {
 	uint32_t number;           /* of the operation that opened it */
 	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
 	bool lost;                 /* a crash took a write that had been answered: the next COMMIT must say so */
-	bool is_dir, writes, locked, spent; /* locked: a lock was asked for through it; spent: to be closed next */
+	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
 };
 
 /* An operation under way. */
@@ -62,10 +62,10 @@ struct sim_prog {
 	struct sim_file files[FILES_MAX];
 	struct sim_lock lock;   /* held, or asked for */
 	bool holds;
-	unsigned interrupts;
 	struct sim_op *busy;
 	struct inlay_node *dir; /* where it works; NULL: the root */
 	bool closing;           /* no new work: gives back what it has */
+	bool resting;           /* no new work: keeps what it has, and waits for nothing */
 };
 
 struct sim_client {

@@ -274,12 +274,28 @@ static void calm_down(void)
 		struct sim_client *c = &sim_clients[i];
 
 		c->proc.frozen = 0;
-		for (unsigned k = 0; k < c->progs; k++) {
-			c->prog[k].closing = true;
-			work_on(&c->prog[k]);
-		}
 	}
 	sim_server_proc()->frozen = 0;
+}
+
+static bool is_busy(void)
+{
+	for (unsigned i = 0; i < sim_client_count; i++)
+		for (unsigned k = 0; k < sim_clients[i].progs; k++)
+			if (sim_clients[i].prog[k].busy)
+				return true;
+	return false;
+}
+
+static void tell_all(bool closing)
+{
+	for (unsigned i = 0; i < sim_client_count; i++) {
+		for (unsigned k = 0; k < sim_clients[i].progs; k++) {
+			sim_clients[i].prog[k].resting = !closing;
+			sim_clients[i].prog[k].closing = closing;
+			work_on(&sim_clients[i].prog[k]);
+		}
+	}
 }
 
 static void say_stuck(void)
@@ -293,25 +309,59 @@ static void say_stuck(void)
 		}
 }
 
-/* Without faults all must come to an end, and nothing be left. */
-static void drain(void)
+static void step_until(bool (*over)(void))
 {
 	uint64_t end = sim_now + DRAIN_MOST;
-	struct inlay_server_counts counts;
 
-	calm_down();
-	while (!is_done()) {
+	while (!over()) {
 		if (sim_now >= end) {
 			say_stuck();
 			sim_fail("it does not drain");
 		}
 		step(sim_now + 100 * MS < end ? sim_now + 100 * MS : end);
 	}
+}
+
+static bool is_quiet(void)
+{
+	return !is_busy();
+}
+
+/* Whoever waited has given up, and programs keep what they have: then nothing is locked that none of them knows of. */
+static void check_locks(void)
+{
+	struct inlay_server_counts counts;
+	unsigned held = 0;
+
+	for (unsigned i = 0; i < sim_client_count; i++)
+		for (unsigned k = 0; k < sim_clients[i].progs; k++)
+			held += sim_clients[i].prog[k].holds;
+	inlay_server_counts(sim_server(), &counts);
+	if (counts.locks > held)
+		sim_fail("the server has %u locks, but programs know of %u", counts.locks, held);
+}
+
+/* Without faults all must come to an end, and nothing be left. */
+static void drain(void)
+{
 	/*
 	 * What dead clients held goes with the lease, twice at the most: a connection that is lost is noticed first. A HELLO that nobody
 	 * answers is given up after INLAY_HELLO_TIMEOUT_MS.
 	 */
-	step(sim_now + 3 * run.lease_ms * MS + 12 * SEC);
+	uint64_t lease = 3 * run.lease_ms * MS + 12 * SEC;
+	struct inlay_server_counts counts;
+
+	calm_down();
+	if (sim_chance(60)) {
+		tell_all(false);
+		step_until(is_quiet);
+		step(sim_now + lease);
+		step_until(is_quiet);
+		check_locks();
+	}
+	tell_all(true);
+	step_until(is_done);
+	step(sim_now + lease);
 	if (sim_server_sessions(NULL) != sim_client_count)
 		sim_fail("%u clients have %u sessions", sim_client_count, sim_server_sessions(NULL));
 	for (unsigned i = 0; i < sim_client_count; i++) {

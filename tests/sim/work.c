@@ -166,7 +166,7 @@ static void opened(struct sim_op *o, int status)
 	f->node = o->op.found ? o->op.found : o->found;
 	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
-	f->locked = f->spent = false;
+	f->locked = false;
 	f->ino = inlay_load64(f->file->node->id[INLAY_REMOTE].bytes + 4);
 	f->session = *session;
 	f->number = o->number;
@@ -297,13 +297,9 @@ static void list(struct sim_prog *g, struct sim_file *f)
 
 /* ---- locks ---- */
 
-/*
- * Who was interrupted locks as somebody else from then on: the LOCK_CANCEL of the one that was given up isn't waited for, and may
- * come after the next LOCK of the same owner and take back that one.
- */
 static uint64_t owner_of(const struct sim_prog *g)
 {
-	return 1 + g->number + (uint64_t)g->interrupts * PROGS_MAX;
+	return 1 + g->number;
 }
 
 static void set_lock(struct sim_op *o, const struct sim_lock *l, uint32_t type, uint32_t flags)
@@ -315,14 +311,16 @@ static void set_lock(struct sim_op *o, const struct sim_lock *l, uint32_t type, 
 	                                        .pid = o->prog->number + 1u, .flags = flags};
 }
 
+static void ask_for_lock(struct sim_prog *g);
+
 static void locked(struct sim_op *o, int status)
 {
 	struct sim_prog *g = o->prog;
 	const struct inlay_uuid *session = ledger_session(o->number);
 
 	maybe_stale(o, status);
-	/* It may be held all the same, when the client was cut off as it gave up: closing the file lets go of it in any case. */
-	o->on->spent = o->interrupted;
+	if (status == -INLAY_EINTR && g->client->up && !sim_calm && sim_chance(85))
+		ask_for_lock(g); /* as a program does whose signal handler returns */
 	if (status < 0)
 		return;
 	SIM_REQUIRE(session);
@@ -330,18 +328,26 @@ static void locked(struct sim_op *o, int status)
 	locks_granted(g, session);
 }
 
+static void ask_for_lock(struct sim_prog *g)
+{
+	struct sim_op *o = file_op(g, g->lock.on, INLAY_LOCK, locked);
+
+	set_lock(o, &g->lock, g->lock.type, sim_chance(70) ? INLAY_LOCK_WAIT : 0);
+	inlay_op_lock(&o->op);
+	if (g->busy && sim_chance(60)) /* some give up waiting */
+		sim_set(&g->next, sim_now + sim_between(1, sim_chance(50) ? 5 * MS : 3 * SEC));
+}
+
 static void lock_file(struct sim_prog *g, struct sim_file *f)
 {
 	bool flock = sim_chance(40);
 	uint64_t start = sim_below(3);
-	struct sim_op *o = file_op(g, f, INLAY_LOCK, locked);
 
 	f->locked = true;
 	g->lock = (struct sim_lock){.on = f, .ino = f->ino, .owner = owner_of(g), .kind = flock ? INLAY_LOCK_FLOCK : INLAY_LOCK_POSIX,
 	                            .start = flock ? 0 : start, .end = flock || sim_chance(30) ? INT64_MAX : start + sim_below(3),
 	                            .type = sim_chance(60) ? INLAY_LOCK_WRITE : INLAY_LOCK_READ};
-	set_lock(o, &g->lock, g->lock.type, sim_chance(70) ? INLAY_LOCK_WAIT : 0);
-	inlay_op_lock(&o->op);
+	ask_for_lock(g);
 }
 
 static void unlock_file(struct sim_prog *g)
@@ -371,7 +377,6 @@ static void interrupt(struct sim_op *o)
 
 	sim_trace("interrupt", o->number, 0, 0);
 	o->interrupted = true;
-	o->prog->interrupts++;
 	if (inlay_op_lock_interrupt(&o->op))
 		port->cancel(port, o->op.lane, &o->op.call);
 }
@@ -415,9 +420,7 @@ static void on_file(struct sim_prog *g, struct sim_file *f)
 {
 	uint64_t what = sim_below(10);
 
-	if (f->spent)
-		close_file(g, f);
-	else if (what < 4 && f->writes && tree_records(f->ino) < TREE_RECORDS)
+	if (what < 4 && f->writes && tree_records(f->ino) < TREE_RECORDS)
 		write_file(g, f);
 	else if (what < 5)
 		read_file(g, f);
@@ -467,19 +470,20 @@ static void next(struct sim_event *e)
 	}
 	if (g->closing)
 		give_back(g);
+	else if (g->resting)
+		return;
 	else if (!f || sim_chance(40))
 		on_names(g);
 	else if (f->is_dir)
 		on_dir(g, f);
 	else
 		on_file(g, f);
-	/* Some give up waiting. */
-	if (g->busy && g->busy->type == INLAY_LOCK && !g->closing && sim_chance(50))
-		sim_set(&g->next, sim_now + sim_between(1, 3 * SEC));
 }
 
 void work_on(struct sim_prog *g)
 {
+	if (g->busy && g->resting) /* whoever waits for a lock gives up */
+		sim_set(&g->next, sim_now + sim_below(SEC));
 	if (g->busy || !g->client->up || work_idle(g))
 		return;
 	sim_set(&g->next, sim_now + (sim_chance(80) ? sim_below(20 * MS) : sim_below(2 * SEC)));
@@ -495,9 +499,9 @@ bool work_idle(const struct sim_prog *g)
 
 void work_begin(struct sim_prog *g)
 {
-	bool closing = g->closing;
+	bool closing = g->closing, resting = g->resting;
 
-	*g = (struct sim_prog){.client = g->client, .number = g->number, .closing = closing};
+	*g = (struct sim_prog){.client = g->client, .number = g->number, .closing = closing, .resting = resting};
 	g->next = (struct sim_event){.run = next, .proc = &g->client->proc};
 	work_on(g);
 }

@@ -87,6 +87,12 @@ static inline void fake_cancel(struct inlay_side_port *port, unsigned lane, stru
 	(void)lane;
 	inlay_list_each(it, &f->held) {
 		if (it == &c->link) {
+			struct inlay_call *heir = c->heir ? c->heir(c) : NULL;
+
+			if (heir) {
+				inlay_list_init(&heir->link);
+				inlay_list_append(it, &heir->link);
+			}
 			inlay_list_remove(it);
 			c->done(c, &(struct inlay_reply){.status = -INLAY_EINTR});
 			return;

@@ -176,6 +176,15 @@ static struct run *lock(struct inlay_file *f, uint64_t owner, uint32_t type, uin
 	return t;
 }
 
+static struct run *lock_now(struct inlay_file *f, uint64_t owner, uint32_t type, uint64_t from, uint64_t to)
+{
+	struct run *t = on_file(f);
+
+	t->op.in.lock = (struct inlay_lock_req){.owner = owner, .start = from, .end = to, .type = type, .pid = 1};
+	inlay_op_lock(&t->op);
+	return t;
+}
+
 static int unlock(struct inlay_file *f, uint64_t owner)
 {
 	return drop(lock(f, owner, INLAY_LOCK_UNLOCK, 0));
@@ -271,6 +280,112 @@ static void a_hint_that_overtakes_the_answer_is_kept(void **state)
 	stop();
 }
 
+static struct run *lock_range(struct inlay_file *f, uint64_t owner, uint32_t type, uint64_t from, uint64_t to)
+{
+	struct run *t = on_file(f);
+
+	t->op.in.lock = (struct inlay_lock_req){.owner = owner, .start = from, .end = to, .type = type, .flags = INLAY_LOCK_WAIT, .pid = 1};
+	inlay_op_lock(&t->op);
+	return t;
+}
+
+/* The side has given it, but nobody waits for it any more: what its owner had before stays, and nothing else. */
+static void a_lock_given_up_at_the_port_is_undone(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct inlay_file *file;
+	struct run *a, *b, *c;
+
+	(void)state;
+	start(NULL);
+	file = lock_file(INLAY_REMOTE);
+	assert_int_equal(drop(lock_range(file, 2, INLAY_LOCK_READ, 10, 19)), 0);
+	assert_int_equal(drop(lock_range(file, 2, INLAY_LOCK_WRITE, 40, 49)), 0);
+	f->hold = true;
+	a = lock_range(file, 2, INLAY_LOCK_WRITE, 0, 99);
+	f->port.cancel(&f->port, 0, &a->op.call);
+	assert_int_equal(drop(a), -INLAY_EINTR);
+	/* What the same owner asks for now waits for that, and can be given up, too; what others ask for goes its way. */
+	b = lock_range(file, 2, INLAY_LOCK_WRITE, 60, 69);
+	c = lock_range(file, 2, INLAY_LOCK_WRITE, 70, 79);
+	assert_false(b->done || c->done);
+	assert_int_equal(f->calls[INLAY_LOCK], 3);
+	assert_false(inlay_op_lock_interrupt(&c->op));
+	assert_true(fake_run(&w));
+	assert_int_equal(drop(c), -INLAY_EINTR);
+	f->hold = false;
+	while (fake_release(f))
+		;
+	while (fake_run(&w))
+		;
+	assert_int_equal(drop(b), 0);
+	for (uint64_t at = 0; at < 100; at += 5) {
+		bool shared = at >= 10 && at < 20, alone = (at >= 40 && at < 50) || (at >= 60 && at < 70);
+		int reads = drop(lock_now(file, 3, INLAY_LOCK_READ, at, at + 4)), writes = drop(lock_now(file, 4, INLAY_LOCK_WRITE, at, at + 4));
+
+		assert_int_equal(reads, alone ? -INLAY_EAGAIN : 0);
+		assert_int_equal(writes, -INLAY_EAGAIN);
+		assert_int_equal(drop(lock_now(file, 3, INLAY_LOCK_UNLOCK, at, at + 4)), 0);
+		assert_int_equal(drop(lock_now(file, 4, INLAY_LOCK_WRITE, at, at + 4)), shared || alone ? -INLAY_EAGAIN : 0);
+		assert_int_equal(drop(lock_now(file, 4, INLAY_LOCK_UNLOCK, at, at + 4)), 0);
+	}
+	assert_int_equal(t_close(file), 0);
+	stop();
+}
+
+/* An unlock that is given up before it was sent is done all the same: its program holds nothing any more. */
+static void an_unlock_given_up_at_the_port_is_done(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct inlay_file *file;
+	struct run *a;
+
+	(void)state;
+	start(NULL);
+	file = lock_file(INLAY_REMOTE);
+	assert_int_equal(drop(lock(file, 2, INLAY_LOCK_WRITE, 0)), 0);
+	f->hold = true;
+	a = lock(file, 2, INLAY_LOCK_UNLOCK, 0);
+	f->port.cancel(&f->port, 0, &a->op.call);
+	assert_int_equal(drop(a), -INLAY_EINTR);
+	f->hold = false;
+	while (fake_release(f))
+		;
+	assert_int_equal(drop(lock(file, 3, INLAY_LOCK_WRITE, 0)), 0);
+	assert_int_equal(t_close(file), 0);
+	stop();
+}
+
+/* The side takes the next waiter off its list, the same owner's: it asks again once the cancel is answered. */
+static void a_late_cancel_takes_nobody_elses_place(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct inlay_file *file;
+	struct run *a, *b;
+
+	(void)state;
+	start(NULL);
+	file = lock_file(INLAY_REMOTE);
+	assert_int_equal(drop(lock(file, 1, INLAY_LOCK_WRITE, 0)), 0);
+	a = lock(file, 2, INLAY_LOCK_WRITE, INLAY_LOCK_WAIT);
+	f->hold = true;
+	assert_false(inlay_op_lock_interrupt(&a->op));
+	assert_true(fake_run(&w));
+	assert_int_equal(drop(a), -INLAY_EINTR); /* its cancel is held back */
+	f->hold = false;
+	b = lock(file, 2, INLAY_LOCK_WRITE, INLAY_LOCK_WAIT);
+	assert_true(fake_release(f));
+	while (fake_run(&w))
+		;
+	assert_false(b->done);
+	assert_int_equal(unlock(file, 1), 0);
+	while (fake_run(&w))
+		;
+	assert_int_equal(drop(b), 0);
+	assert_int_equal(t_close(file), 0);
+	stop();
+}
+
 /* Interrupted before its first answer, while it is queued, on its way to ask again, and twice. */
 static void locks_can_be_interrupted_at_every_moment(void **state)
 {
@@ -299,6 +414,7 @@ static void locks_can_be_interrupted_at_every_moment(void **state)
 	f->port.cancel(&f->port, 0, &a->op.call);
 	f->hold = false;
 	assert_int_equal(drop(a), -INLAY_EINTR);
+	assert_true(fake_release(f)); /* what is left of it */
 	/* Queued. */
 	a = lock(file, 2, INLAY_LOCK_WRITE, INLAY_LOCK_WAIT);
 	assert_false(inlay_op_lock_interrupt(&a->op));
@@ -852,6 +968,8 @@ RUN_TESTS(cmocka_unit_test(each_name_is_listed_once), cmocka_unit_test(hidden_na
           cmocka_unit_test(listings_can_be_read_again_and_from_the_middle),
           cmocka_unit_test(a_listing_without_one_half_fails), cmocka_unit_test(locks_wait_and_are_woken),
           cmocka_unit_test(a_hint_that_overtakes_the_answer_is_kept),
+          cmocka_unit_test(a_lock_given_up_at_the_port_is_undone), cmocka_unit_test(an_unlock_given_up_at_the_port_is_done),
+          cmocka_unit_test(a_late_cancel_takes_nobody_elses_place),
           cmocka_unit_test(locks_can_be_interrupted_at_every_moment), cmocka_unit_test(all_waiting_ends_at_the_end),
           cmocka_unit_test(closing_is_waited_for), cmocka_unit_test(who_did_not_ask_to_wait_may_be_put_off),
           cmocka_unit_test(operations_work), cmocka_unit_test(rubbish_is_an_io_error),

@@ -547,6 +547,56 @@ static void cancel_spares_what_was_sent(void **state)
 		assert_int_equal(k[i].ended, 1);
 }
 
+static struct call heir;
+
+static struct inlay_call *give_heir(struct inlay_call *c)
+{
+	memcpy(heir.room, c->head, sizeof(heir.room));
+	heir.c = *c;
+	heir.c.head = heir.room;
+	heir.c.heir = NULL;
+	heir.c.submit_ns = 0; /* the lane's to set */
+	return &heir.c;
+}
+
+/* Given up by a signal or by time, in its slot or before: the heir is sent in its place, and has no time of its own. */
+static void an_heir_takes_the_place_of_what_is_given_up(void **state)
+{
+	(void)state;
+	for (unsigned how = 0; how < 4; how++) {
+		struct wire *w = setup(0);
+		bool sent = how & 1, by_time = how & 2;
+		struct call k;
+		size_t base;
+
+		w->client.timeout_ns = 5 * S;
+		open_lane(w, 1, false, 4);
+		if (!sent)
+			inlay_lane_disconnected(&w->lane, w->now);
+		submit(w, &k, INLAY_LOCK, 9);
+		k.c.heir = give_heir;
+		heir.ended = 0;
+		if (sent)
+			inlay_lane_disconnected(&w->lane, w->now);
+		if (by_time)
+			(void)inlay_lane_tick(&w->lane, w->now + 5 * S);
+		else
+			assert_true(inlay_lane_cancel(&w->lane, &k.c, true));
+		assert_int_equal(k.status, by_time ? -INLAY_ETIMEDOUT : -INLAY_EINTR);
+		assert_int_equal(inlay_lane_tick(&w->lane, w->now + 500 * S), UINT64_MAX);
+		assert_int_equal(heir.ended, 0);
+		base = w->count;
+		open_lane(w, 1, true, 4);
+		assert_int_equal(w->out[base + 1].f.type, INLAY_LOCK);
+		assert_int_equal(w->out[base + 1].id, 9);
+		assert_int_equal(answer(w, &w->out[base + 1], 0, NULL, 0), 0);
+		assert_int_equal(heir.ended, 1);
+		assert_int_equal(heir.status, 0);
+		inlay_lane_done(&w->lane);
+		assert_int_equal(k.ended, 1);
+	}
+}
+
 static void events_reach_their_owner(void **state)
 {
 	struct wire *w = setup(0);
@@ -734,5 +784,5 @@ RUN_TESTS(cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_t
 	cmocka_unit_test(what_hello_said_first_stays),
 	cmocka_unit_test(other_lanes_wait_for_lane_0), cmocka_unit_test(silence_is_noticed),
 	cmocka_unit_test(silent_hello_is_dropped), cmocka_unit_test(timeout_abandons_and_the_slot_survives),
-	cmocka_unit_test(cancel_spares_what_was_sent), cmocka_unit_test(events_reach_their_owner),
+	cmocka_unit_test(cancel_spares_what_was_sent), cmocka_unit_test(an_heir_takes_the_place_of_what_is_given_up), cmocka_unit_test(events_reach_their_owner),
 	cmocka_unit_test(cut_anywhere_each_change_happens_once))
