@@ -179,6 +179,35 @@ def test_volume_detached(t):
     t.contains(w.begin(r"C:\ringside.exe", "serve", "1500").until("ready").end().text, "end", "a redirector on the new volume")
 
 
+@test(timeout=120)
+def test_volume_dismounted_by_force(t):
+    """the volume goes with files open and reads pending that nobody answers: all end with error 1167, nothing is left, a new volume serves"""
+    w = wine.Session(t)
+    side = w.begin(r"C:\ringside.exe", "silent", "60000").until("ready")
+    holder = w.begin(r"C:\fileop.exe", "hold", DIR + r"\file", r"I:\never").until("held")
+    reader = w.begin(r"C:\fileop.exe", "pend", DIR + r"\file", "16").until("pending")
+    wine.pause(0.3)
+    t.eq(w.run(r"C:\simctl.exe", "detach", drive=False).code, 1, "fltmc detach is refused")
+    t.eq(pend_lines(wine.Done(0, reader.text())), [], "reads that ended before")
+    begun = time.monotonic()
+    w.must(r"C:\simctl.exe", "dismount", drive=False)
+    done = reader.end(20)
+    t.true(time.monotonic() - begun < 5 * SLOW, f"the reads took {time.monotonic() - begun:.1f} s to end")
+    t.eq([row[0] for row in pend_lines(done)], [wine.GONE] * 16, "errors of the pending reads")
+    counts = w.health()[0]
+    t.eq((counts["contexts"], counts["names"]), (0, 0), "contexts and names, while a file is still open")
+    t.true(w.op_error("cat", DIR + r"\file") != 0, "an open on the volume that is gone")
+    w.kill("fileop.exe")
+    holder.end()
+    wait_for("the handle to close", lambda: w.health()[0]["handles"] == 0)
+    w.must(r"C:\simctl.exe", "remount", drive=False)
+    w.kill("ringside.exe")
+    side.end()
+    w.op("mkdir", DIR)
+    t.contains(w.begin(r"C:\ringside.exe", "serve", "1500").until("ready").end().text, "end", "a redirector on the new volume")
+    w.unload()
+
+
 @test(timeout=240, quick=False)
 def test_ring_figure(t):
     """requests per second through the ring against one pended control each, in turns; the ratio is the row's text"""

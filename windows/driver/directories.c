@@ -263,17 +263,42 @@ void inlay_directories_orphan(const void *owner, bool *closed)
 	unlock();
 }
 
+static bool lies_on(struct inlay_directory *d, const UNICODE_STRING *volume)
+{
+	UNICODE_STRING own = {.Length = d->volume_length, .MaximumLength = d->volume_length, .Buffer = d->room};
+
+	return RtlEqualUnicodeString(&own, volume, TRUE);
+}
+
 /* IRQL: PASSIVE_LEVEL */
 bool inlay_directories_on(const UNICODE_STRING *volume)
 {
 	bool found = false;
 
 	lock_shared();
-	for (LIST_ENTRY *l = directories.Flink; l != &directories && !found; l = l->Flink) {
-		struct inlay_directory *d = CONTAINING_RECORD(l, struct inlay_directory, link);
-		UNICODE_STRING own = {.Length = d->volume_length, .MaximumLength = d->volume_length, .Buffer = d->room};
+	for (LIST_ENTRY *l = directories.Flink; l != &directories && !found; l = l->Flink)
+		found = lies_on(CONTAINING_RECORD(l, struct inlay_directory, link), volume);
+	unlock();
+	return found;
+}
 
-		found = RtlEqualUnicodeString(&own, volume, TRUE);
+/* IRQL: PASSIVE_LEVEL */
+bool inlay_directories_volume(const UNICODE_STRING *volume, bool attached)
+{
+	bool found = false;
+
+	lock_exclusive();
+	for (LIST_ENTRY *l = directories.Flink; l != &directories; l = l->Flink) {
+		struct inlay_directory *d = CONTAINING_RECORD(l, struct inlay_directory, link);
+
+		if (!lies_on(d, volume))
+			continue;
+		found = true;
+		if (!d->owner)
+			continue;
+		__atomic_store_n(&d->live, attached, __ATOMIC_RELEASE);
+		if (!attached)
+			inlay_queue_doom_directory(d->queue, d->number);
 	}
 	unlock();
 	return found;

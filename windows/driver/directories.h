@@ -15,7 +15,7 @@ struct inlay_directory {
 	LIST_ENTRY link;            /* the list's lock */
 	LONG references;
 	const void *owner;          /* the control handle; NULL: an orphan. The list's lock */
-	bool live;                  /* written with the list's lock, read without: requests may be sent */
+	bool live;                  /* owned, its volume there; written with the list's lock, read without: requests may be sent */
 	struct inlay_queue *queue;  /* a reference */
 	ULONG number, process;      /* the redirector's choice; its process */
 	LONG open_files;            /* interlocked */
@@ -47,6 +47,11 @@ void inlay_directories_orphan(const void *owner, bool *closed);
 
 /* Whether a volume of this device name has directories. */
 bool inlay_directories_on(const UNICODE_STRING *volume);
+/*
+ * The same; and the filter comes to the volume, or leaves it: then all that is under way in those directories ends with
+ * STATUS_DEVICE_NOT_CONNECTED, and nothing new begins, until it comes again.
+ */
+bool inlay_directories_volume(const UNICODE_STRING *volume, bool attached);
 /* Whether there are any at all. IRQL: any. */
 bool inlay_directories_any(void);
 

@@ -42,44 +42,56 @@ static const FLT_OPERATION_REGISTRATION operations[] = {
 	{.MajorFunction = IRP_MJ_OPERATION_END},
 };
 
+#define VOLUME_NAME_UNITS 128 /* "\Device\HarddiskVolume3", "\Device\Volume{GUID}": one that is longer holds no filter directory */
+
+struct volume_name {
+	UNICODE_STRING text;
+	WCHAR room[VOLUME_NAME_UNITS];
+};
+
+/* Without memory of the pool, so that an instance's end can't fail. IRQL: PASSIVE_LEVEL */
+static bool name_of(PCFLT_RELATED_OBJECTS objects, struct volume_name *ret)
+{
+	ret->text = (UNICODE_STRING){.MaximumLength = sizeof(ret->room), .Buffer = ret->room};
+	return NT_SUCCESS(FltGetVolumeName(objects->Volume, &ret->text, NULL));
+}
+
 /* Only volumes that hold a filter directory. IRQL: PASSIVE_LEVEL */
 static NTSTATUS FLTAPI on_setup(PCFLT_RELATED_OBJECTS objects, FLT_INSTANCE_SETUP_FLAGS flags, ULONG type, FLT_FILESYSTEM_TYPE system)
 {
-	UNICODE_STRING name = {0};
-	ULONG length = 0;
-	NTSTATUS status;
-	bool wanted;
+	struct volume_name name;
 
 	(void)flags;
 	(void)type;
 	(void)system;
-	if (!inlay_directories_any())
+	if (!inlay_directories_any() || !name_of(objects, &name) || !inlay_directories_volume(&name.text, true))
 		return STATUS_FLT_DO_NOT_ATTACH;
-	status = FltGetVolumeName(objects->Volume, NULL, &length);
-	if ((!NT_SUCCESS(status) && status != STATUS_BUFFER_TOO_SMALL) || !length || length > 0xfffe)
-		return STATUS_FLT_DO_NOT_ATTACH;
-	name.Buffer = inlay_alloc(length);
-	if (!name.Buffer)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	name.MaximumLength = (USHORT)length;
-	status = FltGetVolumeName(objects->Volume, &name, NULL);
-	wanted = NT_SUCCESS(status) && inlay_directories_on(&name);
-	inlay_free(name.Buffer);
-	return wanted ? STATUS_SUCCESS : STATUS_FLT_DO_NOT_ATTACH;
-}
-
-/* By hand (fltmc detach): the administrator's choice. IRQL: PASSIVE_LEVEL */
-static NTSTATUS FLTAPI on_query_teardown(PCFLT_RELATED_OBJECTS objects, FLT_INSTANCE_QUERY_TEARDOWN_FLAGS flags)
-{
-	(void)objects;
-	(void)flags;
 	return STATUS_SUCCESS;
 }
 
-/* The instance's contexts must go. IRQL: PASSIVE_LEVEL */
+/*
+ * By hand (fltmc detach): no, while there may be placeholders, whose data programs would take for zeros. Detaching the directory or
+ * unloading the driver is the way. IRQL: PASSIVE_LEVEL
+ */
+static NTSTATUS FLTAPI on_query_teardown(PCFLT_RELATED_OBJECTS objects, FLT_INSTANCE_QUERY_TEARDOWN_FLAGS flags)
+{
+	struct volume_name name;
+
+	(void)flags;
+	return name_of(objects, &name) && inlay_directories_on(&name.text) ? STATUS_FLT_DO_NOT_DETACH : STATUS_SUCCESS;
+}
+
+/*
+ * The volume goes, with files open perhaps, or the driver. The filter manager waits for all operations that are inside a callback or pended:
+ * they end now, whatever the server does. IRQL: PASSIVE_LEVEL
+ */
 static VOID FLTAPI on_teardown(PCFLT_RELATED_OBJECTS objects, FLT_INSTANCE_TEARDOWN_FLAGS reason)
 {
+	struct volume_name name;
+
 	(void)reason;
+	if (name_of(objects, &name))
+		(void)inlay_directories_volume(&name.text, false);
 	inlay_removals_drop(objects->Instance);
 }
 

@@ -45,8 +45,8 @@ struct inlay_file *inlay_file_new(struct inlay_directory *directory, ULONG proce
 /* The same for an orphan. */
 struct inlay_file *inlay_file_new_orphan(void);
 /* The context of an operation's file object, a reference; NULL: not a remote file. */
-struct inlay_file *inlay_file_get(PCFLT_RELATED_OBJECTS objects);
-void inlay_file_put(struct inlay_file *file);
+struct inlay_file *inlay_file_of(PCFLT_RELATED_OBJECTS objects);
+void inlay_file_unref(struct inlay_file *file);
 /* STATUS_SUCCESS: requests may be sent. STATUS_FILE_IS_OFFLINE, STATUS_DEVICE_NOT_CONNECTED. */
 NTSTATUS inlay_file_state(struct inlay_file *file);
 /* A request about a file. NULL: no memory. */

@@ -43,10 +43,10 @@ INLAY_PRE(inlay_pre_fsctl)
 	if ((minor != IRP_MN_USER_FS_REQUEST && minor != IRP_MN_KERNEL_CALL) || code >> 16 != FILE_DEVICE_FILE_SYSTEM ||
 	    (function != SET_SPARSE && !is_refused(function)))
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	file = inlay_file_get(objects);
+	file = inlay_file_of(objects);
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	if (function == SET_SPARSE)
 		return inlay_complete(data, STATUS_SUCCESS, 0); /* the server's holes are holes anyway */
 	return inlay_complete(data, STATUS_NOT_SUPPORTED, 0);
@@ -55,20 +55,20 @@ INLAY_PRE(inlay_pre_fsctl)
 /* IRQL: PASSIVE_LEVEL */
 INLAY_PRE(inlay_pre_flush)
 {
-	struct inlay_file *file = inlay_file_get(objects);
+	struct inlay_file *file = inlay_file_of(objects);
 	NTSTATUS status;
 
 	(void)context;
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	if (!file->directory) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	}
 	status = inlay_pages_flush(objects->FileObject, NULL, 0);
 	if (NT_SUCCESS(status))
 		status = inlay_file_ask(file, INLAY_RING_FLUSH, 0, data, NULL);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return inlay_complete(data, status, 0);
 }
 
@@ -83,18 +83,18 @@ INLAY_PRE(inlay_pre_section)
 	(void)context;
 	if (data->Iopb->Parameters.AcquireForSectionSynchronization.SyncType != SyncTypeCreateSection)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	file = inlay_file_get(objects);
+	file = inlay_file_of(objects);
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	if (file->is_directory) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	}
 	epoch = inlay_size_epoch(objects->FileObject);
 	status = file->directory ? inlay_file_ask(file, INLAY_RING_GETATTR, 0, NULL, &attr) : STATUS_FILE_IS_OFFLINE;
 	if (NT_SUCCESS(status))
 		inlay_size_follow(objects, attr.size, epoch);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return NT_SUCCESS(status) ? FLT_PREOP_SUCCESS_NO_CALLBACK : inlay_complete(data, status, 0);
 }
 

@@ -61,7 +61,7 @@ NTSTATUS inlay_open_ask(PFLT_CALLBACK_DATA data, const struct inlay_place *place
 		return STATUS_INSUFFICIENT_RESOURCES;
 	r = inlay_file_request(file, INLAY_RING_OPEN, &place->rest);
 	if (!r) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return STATUS_INSUFFICIENT_RESOURCES;
 	}
 	r->wire.in.open.disposition = how->disposition;
@@ -77,7 +77,7 @@ NTSTATUS inlay_open_ask(PFLT_CALLBACK_DATA data, const struct inlay_place *place
 	}
 	inlay_request_unref(r);
 	if (!NT_SUCCESS(status))
-		inlay_file_put(file);
+		inlay_file_unref(file);
 	return status;
 }
 
@@ -92,7 +92,7 @@ static FLT_PREOP_CALLBACK_STATUS open_stream(struct opening *o)
 	if (!NT_SUCCESS(status))
 		return inlay_complete(o->data, status, 0);
 	verdict = o->answer.verdict;
-	inlay_file_put(o->file);
+	inlay_file_unref(o->file);
 	if (verdict == INLAY_RING_REMOTE || (verdict == INLAY_RING_ABSENT && creates(o->disposition)))
 		return inlay_complete(o->data, refusal, 0);
 	return FLT_PREOP_SUCCESS_NO_CALLBACK;
@@ -104,7 +104,7 @@ static FLT_PREOP_CALLBACK_STATUS open_target_directory(struct opening *o)
 	struct inlay_open_how how = {.disposition = FILE_OPEN, .options = FILE_DIRECTORY_FILE, .access = FILE_TRAVERSE};
 
 	if (NT_SUCCESS(inlay_open_ask(o->data, &o->place, &how, &o->answer, &o->file)))
-		inlay_file_put(o->file);
+		inlay_file_unref(o->file);
 	return FLT_PREOP_SUCCESS_NO_CALLBACK;
 }
 
@@ -233,13 +233,13 @@ static FLT_PREOP_CALLBACK_STATUS open_named(struct opening *o)
 	status = inlay_open_ask(o->data, &o->place, &how, &o->answer, &o->file);
 	if (barred && (status == STATUS_OBJECT_NAME_NOT_FOUND || (NT_SUCCESS(status) && o->answer.verdict == INLAY_RING_ABSENT))) {
 		if (NT_SUCCESS(status))
-			inlay_file_put(o->file);
+			inlay_file_unref(o->file);
 		return inlay_complete(o->data, STATUS_ACCESS_DENIED, 0);
 	}
 	if (!NT_SUCCESS(status))
 		return inlay_complete(o->data, status, 0);
 	if (o->answer.verdict != INLAY_RING_REMOTE) {
-		inlay_file_put(o->file);
+		inlay_file_unref(o->file);
 		if (o->answer.verdict == INLAY_RING_LOCAL)
 			InterlockedIncrement64(&o->place.directory->passed);
 		else if (creates(o->disposition))
@@ -248,7 +248,7 @@ static FLT_PREOP_CALLBACK_STATUS open_named(struct opening *o)
 	}
 	status = prepare_remote(o);
 	if (!NT_SUCCESS(status)) {
-		inlay_file_put(o->file);
+		inlay_file_unref(o->file);
 		return inlay_complete(o->data, status, 0);
 	}
 	if (o->disposition != FILE_OPEN)

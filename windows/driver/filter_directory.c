@@ -51,7 +51,7 @@ static bool open_one(PFLT_CALLBACK_DATA data, const UNICODE_STRING *name)
 		whole.Length += name->Length;
 		place.rest = whole;
 		if (NT_SUCCESS(inlay_open_ask(data, &place, &how, &answer, &file)))
-			inlay_file_put(file);
+			inlay_file_unref(file);
 	}
 	inlay_free(whole.Buffer);
 	inlay_place_done(&place);
@@ -80,16 +80,16 @@ INLAY_PRE(inlay_pre_directory)
 	(void)context;
 	if (data->Iopb->MinorFunction != IRP_MN_QUERY_DIRECTORY)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	file = inlay_file_get(objects);
+	file = inlay_file_of(objects);
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	if (!file->directory || !begins(data, file)) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	}
 	status = prepare(data, file);
 	if (!NT_SUCCESS(status))
 		InterlockedExchange(&file->listed, 0);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return NT_SUCCESS(status) ? FLT_PREOP_SUCCESS_NO_CALLBACK : inlay_complete(data, status, 0);
 }

@@ -37,7 +37,7 @@ struct inlay_file *inlay_file_new(struct inlay_directory *directory, ULONG proce
 		return NULL;
 	file->close = inlay_request_new(directory->queue, INLAY_RING_CLOSE, NULL);
 	if (!file->close) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return NULL;
 	}
 	inlay_directory_ref(directory);
@@ -47,7 +47,7 @@ struct inlay_file *inlay_file_new(struct inlay_directory *directory, ULONG proce
 }
 
 /* IRQL: APC_LEVEL */
-struct inlay_file *inlay_file_get(PCFLT_RELATED_OBJECTS objects)
+struct inlay_file *inlay_file_of(PCFLT_RELATED_OBJECTS objects)
 {
 	PFLT_CONTEXT context;
 
@@ -57,7 +57,7 @@ struct inlay_file *inlay_file_get(PCFLT_RELATED_OBJECTS objects)
 }
 
 /* IRQL: APC_LEVEL */
-void inlay_file_put(struct inlay_file *file)
+void inlay_file_unref(struct inlay_file *file)
 {
 	FltReleaseContext(file);
 }
@@ -97,6 +97,7 @@ struct inlay_request *inlay_file_request(struct inlay_file *file, uint32_t kind,
 
 	if (!r)
 		return NULL;
+	r->live = &file->directory->live;
 	r->wire.file = file->number;
 	r->wire.directory = file->directory->number;
 	r->wire.process = file->process;

@@ -171,7 +171,7 @@ static void finish(struct inlay_request *r)
 	report(data, r, r->length);
 	FltCompletePendedPreOperation(data, FLT_PREOP_COMPLETE, NULL);
 	inlay_request_unref(r);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 }
 
 /* The request stays until this has run to its end: the queue's thread waits for `cancelled`. IRQL: DISPATCH_LEVEL */
@@ -197,7 +197,7 @@ static FLT_PREOP_CALLBACK_STATUS pend(struct transfer *t, struct inlay_request *
 		inlay_request_unref(r);
 		return inlay_complete(data, STATUS_CANCELLED, 0);
 	}
-	if (inlay_request_submit(r)) {
+	if (inlay_request_send(r)) {
 		t->file = NULL;
 		return FLT_PREOP_PENDING; /* r and data may be gone by now */
 	}
@@ -268,7 +268,7 @@ static FLT_PREOP_CALLBACK_STATUS run(struct transfer *t)
 
 static FLT_PREOP_CALLBACK_STATUS start(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects, bool write)
 {
-	struct transfer t = {.data = data, .objects = objects, .write = write, .file = inlay_file_get(objects)};
+	struct transfer t = {.data = data, .objects = objects, .write = write, .file = inlay_file_of(objects)};
 	FLT_PREOP_CALLBACK_STATUS result;
 
 	if (!t.file)
@@ -280,7 +280,7 @@ static FLT_PREOP_CALLBACK_STATUS start(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OB
 	else
 		result = run(&t);
 	if (t.file)
-		inlay_file_put(t.file);
+		inlay_file_unref(t.file);
 	return result;
 }
 
@@ -301,12 +301,12 @@ INLAY_PRE(inlay_pre_write)
 /* Fast I/O that would find NTFS's cache, or lend pages of it. IRQL: APC_LEVEL */
 INLAY_PRE(inlay_pre_fast)
 {
-	struct inlay_file *file = inlay_file_get(objects);
+	struct inlay_file *file = inlay_file_of(objects);
 
 	(void)data;
 	(void)context;
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return FLT_PREOP_DISALLOW_FASTIO;
 }

@@ -57,7 +57,7 @@ static void open_orphan(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects)
 	status = FltSetStreamHandleContext(objects->Instance, objects->FileObject, FLT_SET_CONTEXT_KEEP_IF_EXISTS, file, NULL);
 	if (!NT_SUCCESS(status))
 		refuse(data, objects, status);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 }
 
 static ULONG sector_size(PCFLT_RELATED_OBJECTS objects)
@@ -171,7 +171,7 @@ static void opened_by_id(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects)
 			file->disposition = FILE_OPEN;
 			if (answer.verdict == INLAY_RING_REMOTE)
 				status = adopt(data, objects, file);
-			inlay_file_put(file);
+			inlay_file_unref(file);
 		}
 		if (!NT_SUCCESS(status))
 			refuse(data, objects, status);
@@ -203,6 +203,6 @@ INLAY_POST(inlay_post_create)
 	}
 	if (!opened || draining)
 		inlay_removal_end(file);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return FLT_POSTOP_FINISHED_PROCESSING;
 }

@@ -159,7 +159,7 @@ INLAY_PRE(inlay_pre_query)
 
 	if (!is_corrected(class) || (data->Iopb->IrpFlags & IRP_PAGING_IO))
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	file = inlay_file_get(objects);
+	file = inlay_file_of(objects);
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	if (!file->directory)
@@ -168,7 +168,7 @@ INLAY_PRE(inlay_pre_query)
 		result = FLT_PREOP_DISALLOW_FASTIO;
 	else
 		result = ask(data, objects, file, context);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return result;
 }
 
@@ -196,12 +196,12 @@ INLAY_PRE(inlay_pre_query_volume)
 
 	if (class != FileFsSizeInformation && class != FileFsFullSizeInformation)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	file = inlay_file_get(objects);
+	file = inlay_file_of(objects);
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	c = file->directory ? inlay_alloc(sizeof(*c)) : NULL;
 	known = c && NT_SUCCESS(inlay_file_ask(file, INLAY_RING_STATFS, 0, data, &c->attr));
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	if (!known) { /* NTFS's answer is better than none */
 		inlay_free(c);
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
@@ -247,23 +247,23 @@ INLAY_POST(inlay_post_query_volume)
 /* The mark must not travel: a copy of a remote file that had it would be taken for one. IRQL: PASSIVE_LEVEL */
 INLAY_PRE(inlay_pre_query_ea)
 {
-	struct inlay_file *file = inlay_file_get(objects);
+	struct inlay_file *file = inlay_file_of(objects);
 
 	(void)context;
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return inlay_complete(data, STATUS_NO_EAS_ON_FILE, 0);
 }
 
 /* IRQL: PASSIVE_LEVEL */
 INLAY_PRE(inlay_pre_set_ea)
 {
-	struct inlay_file *file = inlay_file_get(objects);
+	struct inlay_file *file = inlay_file_of(objects);
 
 	(void)context;
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return inlay_complete(data, STATUS_EAS_NOT_SUPPORTED, 0);
 }

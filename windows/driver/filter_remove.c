@@ -42,11 +42,12 @@ static void end(struct inlay_file *file, bool done)
 	if (!r)
 		return; /* the redirector ends it with the file's CLOSE */
 	r->wire.flags = done ? INLAY_RING_DONE : 0;
-	/* What NTFS has deleted, the program takes for deleted: it waits until the server has followed. */
-	if (done) {
+	/* What NTFS has deleted, the program takes for deleted: it waits until the server has followed, unless it must not wait any more. */
+	if (done && inlay_directory_live(file->directory)) {
 		(void)inlay_request_ask(r, NULL);
 		inlay_request_unref(r);
 	} else {
+		r->live = NULL;
 		inlay_request_forget(r);
 	}
 }
@@ -119,7 +120,7 @@ void inlay_removal_settle(PCFLT_RELATED_OBJECTS objects, struct inlay_file *file
 	}
 	while ((other = take(file->stream, NULL)) != NULL) {
 		end(other, gone);
-		inlay_file_put(other);
+		inlay_file_unref(other);
 	}
 	end(file, gone);
 }
@@ -130,7 +131,7 @@ void inlay_removals_drop(PFLT_INSTANCE instance)
 	struct inlay_file *file;
 
 	while ((file = take(NULL, instance)) != NULL)
-		inlay_file_put(file);
+		inlay_file_unref(file);
 }
 
 /* IRQL: PASSIVE_LEVEL */
@@ -145,13 +146,13 @@ void inlay_removals_done(void)
 /* IRQL: PASSIVE_LEVEL */
 INLAY_PRE(inlay_pre_cleanup)
 {
-	struct inlay_file *file = inlay_file_get(objects);
+	struct inlay_file *file = inlay_file_of(objects);
 
 	(void)data;
 	if (!file)
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	if (!file->directory || !inlay_removal_pending(file)) {
-		inlay_file_put(file);
+		inlay_file_unref(file);
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
 	}
 	*context = file;
@@ -166,6 +167,6 @@ INLAY_POST(inlay_post_cleanup)
 	(void)data;
 	if (!(flags & FLTFL_POST_OPERATION_DRAINING))
 		inlay_removal_settle(objects, file);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 	return FLT_POSTOP_FINISHED_PROCESSING;
 }

@@ -53,6 +53,7 @@ static NTSTATUS begin(PFLT_CALLBACK_DATA data, const struct inlay_place *target,
 
 	if (!r)
 		return STATUS_INSUFFICIENT_RESOURCES;
+	r->live = &target->directory->live;
 	r->wire.file = file ? file->number : 0;
 	r->wire.directory = target->directory->number;
 	r->wire.process = FltGetRequestorProcessId(data);
@@ -177,6 +178,6 @@ void inlay_rename_after(PFLT_CALLBACK_DATA data, PCFLT_RELATED_OBJECTS objects, 
 			data->IoStatus.Information = 0;
 		}
 	}
-	inlay_file_put(r->file);
+	inlay_file_unref(r->file);
 	inlay_free(r);
 }

@@ -139,7 +139,7 @@ static void disposition_after(PFLT_CALLBACK_DATA data, struct inlay_file *file)
 
 	if (delete != (bool)NT_SUCCESS(data->IoStatus.Status))
 		inlay_removal_end(file);
-	inlay_file_put(file);
+	inlay_file_unref(file);
 }
 
 static FLT_PREOP_CALLBACK_STATUS set(struct setting *s, PVOID *context)
@@ -173,7 +173,7 @@ INLAY_PRE(inlay_pre_set)
 
 	if (!inlay_directories_any())
 		return FLT_PREOP_SUCCESS_NO_CALLBACK;
-	s.file = inlay_file_get(objects);
+	s.file = inlay_file_of(objects);
 	switch ((int)data->Iopb->Parameters.SetFileInformation.FileInformationClass) {
 	case FileRenameInformation:
 	case FileRenameInformationEx:
@@ -192,7 +192,7 @@ INLAY_PRE(inlay_pre_set)
 		break;
 	}
 	if (s.file)
-		inlay_file_put(s.file);
+		inlay_file_unref(s.file);
 	return result;
 }
 

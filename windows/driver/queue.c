@@ -163,12 +163,12 @@ void inlay_queue_pump(struct inlay_queue *q, KIRQL *irql)
 }
 
 /* IRQL: APC_LEVEL */
-bool inlay_request_submit(struct inlay_request *request)
+bool inlay_request_send(struct inlay_request *request)
 {
 	struct inlay_queue *q = request->queue;
 	KIRQL irql = KeAcquireSpinLockRaiseToDpc(&q->lock);
 
-	if (q->stopped) {
+	if (q->stopped || (request->live && !__atomic_load_n(request->live, __ATOMIC_ACQUIRE))) {
 		KeReleaseSpinLock(&q->lock, irql);
 		return false;
 	}
@@ -188,7 +188,7 @@ bool inlay_request_submit(struct inlay_request *request)
 void inlay_request_forget(struct inlay_request *request)
 {
 	request->forgotten = true;
-	(void)inlay_request_submit(request);
+	(void)inlay_request_send(request);
 	inlay_request_unref(request);
 }
 
@@ -197,7 +197,7 @@ NTSTATUS inlay_request_ask(struct inlay_request *request, PFLT_CALLBACK_DATA dat
 {
 	NTSTATUS waited;
 
-	if (!inlay_request_submit(request))
+	if (!inlay_request_send(request))
 		return STATUS_DEVICE_NOT_CONNECTED;
 	if (data) {
 		waited = FltCancellableWaitForSingleObject(&request->event, NULL, data);

@@ -32,6 +32,7 @@ struct inlay_request {
 	bool doomed, answered;     /* lock */
 	bool cancellable;          /* data has a cancel callback, which sets `cancelled` at its end */
 	bool forgotten;            /* nobody asks for the answer: CLOSE, ENDs that clean up */
+	const bool *live;          /* its directory's, which the asker holds; NULL: it may be sent whatever has become of that */
 	NTSTATUS doom;             /* doomed: the status to be */
 	ULONG age;                 /* lock: quarters of the time-out that it has lived through */
 	struct inlay_ring_request wire;       /* what was asked; the queue fills tag and slot in */
@@ -68,7 +69,7 @@ bool inlay_queue_stopped(struct inlay_queue *queue);
 ULONG inlay_queue_slot_size(const struct inlay_queue *queue);
 /* Requests under way for a directory (its number). IRQL: DISPATCH_LEVEL. */
 ULONG inlay_queue_outstanding(struct inlay_queue *queue, ULONG directory);
-/* Dooms all of a directory with STATUS_DEVICE_NOT_CONNECTED. IRQL: DISPATCH_LEVEL. */
+/* Dooms all of a directory with STATUS_DEVICE_NOT_CONNECTED; none follows when its `live` was cleared before. IRQL: DISPATCH_LEVEL. */
 void inlay_queue_doom_directory(struct inlay_queue *queue, ULONG directory);
 
 /* Before and after everything else. done: all queues are stopped and their threads gone. IRQL: PASSIVE_LEVEL. */
@@ -81,8 +82,8 @@ void inlay_queues_done(void);
 struct inlay_request *inlay_request_new(struct inlay_queue *queue, uint32_t kind, const UNICODE_STRING *name);
 /* The asker's end; of one that is not answered (nor finished), too. IRQL: APC_LEVEL. */
 void inlay_request_unref(struct inlay_request *request);
-/* Asks; false: the queue has stopped, and nothing was or will be done with it. IRQL: APC_LEVEL. */
-bool inlay_request_submit(struct inlay_request *request);
+/* Asks; false: the queue has stopped or *live is false, and nothing was or will be done with it. IRQL: APC_LEVEL. */
+bool inlay_request_send(struct inlay_request *request);
 /*
  * Asks and waits; STATUS_SUCCESS: request->answer, and done for transfers. data: when its operation is cancelled, or the thread dies, the
  * wait ends with STATUS_CANCELLED; NULL: the wait is for as long as it takes. IRQL: APC_LEVEL (paging: data NULL).

@@ -13,12 +13,12 @@
 static void send(struct model *model, const struct inlay_ring_completion *c)
 {
 	if (inlay_ring_responder_push(&model->ring, c) == 0 && inlay_ring_responder_publish(&model->ring))
-		KeSetEvent(model->completions.event, 0, FALSE);
+		KeSetEvent(model->at.completions.event, 0, FALSE);
 }
 
 static void send_garbage(struct model *model, struct inlay_ring_completion *c, const struct inlay_ring_request *request)
 {
-	struct inlay_ring_head *head = model->section.memory;
+	struct inlay_ring_head *head = model->at.section.memory;
 
 	switch (model->faults.garbage) {
 	case GARBAGE_TAG: c->tag ^= 0xdeadbeefull << 8; break;
@@ -35,7 +35,7 @@ static void send_garbage(struct model *model, struct inlay_ring_completion *c, c
 	default: break;
 	}
 	send(model, c);
-	KeSetEvent(model->completions.event, 0, FALSE);
+	KeSetEvent(model->at.completions.event, 0, FALSE);
 }
 
 static bool chance(uint32_t one_in)
@@ -150,7 +150,7 @@ static void rest(struct model *model)
 	if (!inlay_ring_responder_sleep(&model->ring))
 		return;
 	if (!__atomic_load_n(&model->stop, __ATOMIC_SEQ_CST) && !__atomic_load_n(&model->crash, __ATOMIC_SEQ_CST))
-		KeWaitForSingleObject(model->requests.event, Executive, KernelMode, FALSE, &timeout);
+		KeWaitForSingleObject(model->at.requests.event, Executive, KernelMode, FALSE, &timeout);
 	inlay_ring_responder_wake(&model->ring);
 }
 
@@ -184,51 +184,8 @@ static void run(void *opaque)
 			rest(model);
 	}
 	if (!alive) /* the kernel closes the dead process's handles */
-		native_control_close(model->control, native_random(2));
+		native_control_close(model->at.control, native_random(2));
 	model->stopped = true;
-}
-
-static NTSTATUS directory_add(struct model *model)
-{
-	static const WCHAR device[] = L"\\Device\\HarddiskVolume3";
-	struct {
-		struct inlay_control_directory head;
-		WCHAR names[64];
-	} in = { .head = { .version = INLAY_CONTROL_VERSION, .number = 7, .volume_length = sizeof(device) - sizeof(WCHAR) } };
-	UNICODE_STRING root;
-
-	RtlInitUnicodeString(&root, model->root);
-	in.head.path_length = root.Length;
-	memcpy(in.names, device, in.head.volume_length);
-	memcpy((char *)in.names + in.head.volume_length, root.Buffer, root.Length);
-	return native_control_call(model->control, INLAY_CONTROL_DIRECTORY_ADD, &in,
-		(ULONG)sizeof(in.head) + in.head.volume_length + in.head.path_length, NULL, 0, NULL);
-}
-
-static NTSTATUS attach(struct model *model, uint32_t timeout_ms)
-{
-	struct inlay_control_ring ring = {
-		.version = INLAY_CONTROL_VERSION, .timeout_ms = timeout_ms, .section = (uint64_t)(ULONG_PTR)model->section.handle,
-		.requests = (uint64_t)(ULONG_PTR)model->requests.handle, .completions = (uint64_t)(ULONG_PTR)model->completions.handle,
-		.size = model->section.size,
-	};
-	NTSTATUS status = native_control_open(L"\\DosDevices\\Inlay", REDIRECTOR, &model->control);
-
-	if (!NT_SUCCESS(status))
-		return status;
-	status = native_control_call(model->control, INLAY_CONTROL_RING_SET, &ring, sizeof(ring), NULL, 0, NULL);
-	if (NT_SUCCESS(status))
-		status = directory_add(model);
-	if (!NT_SUCCESS(status))
-		native_control_close(model->control, true);
-	return status;
-}
-
-static void release(struct model *model)
-{
-	native_handle_close(model->section.handle);
-	native_handle_close(model->requests.handle);
-	native_handle_close(model->completions.handle);
 }
 
 NTSTATUS model_start(struct model *model, uint32_t entries, uint32_t slots, uint32_t timeout_ms)
@@ -248,13 +205,14 @@ NTSTATUS model_start(struct model *model, uint32_t entries, uint32_t slots, uint
 		model->files[i].opens = model->files[i].removing = model->files[i].renaming = 0;
 	if (!model_find(model, L""))
 		model_add(model, L"", true, NULL, 0);
-	if (inlay_ring_layout(&geometry, entries, slots, INLAY_RING_SLOT_MIN) || !native_section_new(&model->section, REDIRECTOR, geometry.size) ||
-		!native_event_new(&model->requests, REDIRECTOR, false) || !native_event_new(&model->completions, REDIRECTOR, false) ||
-		inlay_ring_responder_open(&model->ring, model->section.memory, &geometry))
+	if (inlay_ring_layout(&geometry, entries, slots, INLAY_RING_SLOT_MIN))
 		abort();
-	status = attach(model, timeout_ms);
+	registration_make(&model->at, geometry.size);
+	if (inlay_ring_responder_open(&model->ring, model->at.section.memory, &geometry))
+		abort();
+	status = registration_tell(&model->at, timeout_ms, model->root, MODEL_DIRECTORY);
 	if (!NT_SUCCESS(status)) {
-		release(model);
+		registration_release(&model->at);
 		return status;
 	}
 	model->thread = native_thread_new(run, model, REDIRECTOR);
@@ -266,12 +224,12 @@ void model_stop(struct model *model, bool crash)
 	if (!crash) /* a proper end: the driver's last CLOSEs are still answered */
 		native_sleep_ms(1);
 	__atomic_store_n(crash ? &model->crash : &model->stop, true, __ATOMIC_SEQ_CST);
-	KeSetEvent(model->requests.event, 0, FALSE);
+	KeSetEvent(model->at.requests.event, 0, FALSE);
 	native_thread_join(model->thread);
 	if (!model->dead)
-		native_control_close(model->control, true);
+		native_control_close(model->at.control, true);
 	model->thread = NULL;
-	release(model);
+	registration_release(&model->at);
 }
 
 void model_done(struct model *model)

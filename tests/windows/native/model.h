@@ -7,11 +7,12 @@
 #define INLAY_NATIVE_MODEL_H
 
 #include "native.h"
+#include "register.h"
 #include "ring/control.h"
 #include "ring/ring.h"
 #include "sim.h"
 
-#define REDIRECTOR 200u /* its process */
+#define MODEL_DIRECTORY 7u /* the filter directory's number */
 #define PROGRAM 300u
 #define MODEL_FILES 64u
 #define MODEL_NAME 96u  /* units of a path */
@@ -54,10 +55,8 @@ struct model {
 	bool read_only;
 	const WCHAR *local;  /* names that begin so are local */
 
-	struct native_section section;
-	struct native_event requests, completions;
+	struct registration at;
 	struct inlay_ring_responder ring;
-	struct native_control *control;
 	struct native_thread *thread;
 	struct model_faults faults;
 	bool stop, crash, stopped; /* asked to; asked to die; has */

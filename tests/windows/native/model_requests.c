@@ -336,7 +336,7 @@ void model_answer(struct model *model, const struct inlay_ring_request *request,
 	struct model_file *file = file_of(model, request->file);
 	NTSTATUS status = STATUS_SUCCESS;
 
-	if (request->directory != 7)
+	if (request->directory != MODEL_DIRECTORY)
 		sim_violate("a request for a directory that was not registered", NULL, request->directory);
 	if (request->kind == INLAY_RING_OPEN) {
 		status = open(model, request, c);

@@ -268,12 +268,12 @@ static void test_directory_removed(void **state)
 	(void)state;
 	start(&w, 10);
 	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), &length),
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), &length),
 		      STATUS_SUCCESS);
 	assert_int_equal(usage.open_files, 1);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_SUCCESS);
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_SUCCESS);
 	assert_status((NTSTATUS)-world_read(file, 0, back, 3), STATUS_DEVICE_NOT_CONNECTED);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_NOT_FOUND);
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_NOT_FOUND);
 	sim_close(file);
 	native_sleep_ms(5);
 	assert_int_equal(model_open_count(&w.model), 0); /* the number was closed all the same */

@@ -291,7 +291,7 @@ static void run(void *opaque)
 
 /* ---- worlds ---- */
 
-enum plan { PLAN_FINE, PLAN_SLOW, PLAN_ERRORS, PLAN_DEATH, PLAN_GARBAGE, PLAN_SILENT, PLAN_UNLOAD, PLAN_DETACH, PLANS };
+enum plan { PLAN_FINE, PLAN_SLOW, PLAN_ERRORS, PLAN_DEATH, PLAN_GARBAGE, PLAN_SILENT, PLAN_UNLOAD, PLAN_DETACH, PLAN_DISMOUNT, PLANS };
 
 static void faults_set(struct model *model, enum plan plan)
 {
@@ -304,6 +304,7 @@ static void faults_set(struct model *model, enum plan plan)
 		model->faults.garbage_at = 1 + native_random(120);
 		model->faults.garbage = 1 + native_random(GARBAGE_KINDS - 1);
 		break;
+	case PLAN_DISMOUNT: model->faults.silent_at = native_random(2) ? 1 + native_random(60) : 0; break; /* what is pended is pended for good */
 	default: break;
 	}
 }
@@ -363,6 +364,11 @@ static void disturb(struct world *w, enum plan plan)
 		for (uint32_t i = native_random(400); i; i--)
 			native_point();
 		world_detach(w, native_random(2));
+	} else if (plan == PLAN_DISMOUNT) {
+		native_sleep_ms(native_random(2));
+		for (uint32_t i = native_random(400); i; i--)
+			native_point();
+		sim_volume_dismount(w->volume);
 	}
 }
 
@@ -434,6 +440,7 @@ static void test_garbage(void **state) { (void)state; run_plan(PLAN_GARBAGE); }
 static void test_silence(void **state) { (void)state; run_plan(PLAN_SILENT); }
 static void test_unload(void **state) { (void)state; run_plan(PLAN_UNLOAD); }
 static void test_detach(void **state) { (void)state; run_plan(PLAN_DETACH); }
+static void test_dismount(void **state) { (void)state; run_plan(PLAN_DISMOUNT); }
 
 /* Three write and cancel through a ring that is nearly always full, somebody else cancels everything, and the redirector may die. */
 static void write_and_cancel(void *opaque)
@@ -546,7 +553,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fine), cmocka_unit_test(test_out_of_order), cmocka_unit_test(test_errors), cmocka_unit_test(test_death),
 		cmocka_unit_test(test_garbage), cmocka_unit_test(test_silence), cmocka_unit_test(test_unload), cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_crowd), cmocka_unit_test(test_ends), cmocka_unit_test(test_freely),
+		cmocka_unit_test(test_dismount), cmocka_unit_test(test_crowd), cmocka_unit_test(test_ends), cmocka_unit_test(test_freely),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,7 +175,7 @@ static void pending_read(bool unload)
 	if (unload) {
 		assert_status(sim_filter_unload(w.driver, true), STATUS_SUCCESS);
 	} else {
-		assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL),
+		assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL),
 			STATUS_SUCCESS);
 	}
 	KeWaitForSingleObject(&waiter.over, Executive, KernelMode, FALSE, NULL);
@@ -316,26 +316,26 @@ static void test_directories(void **state)
 	world_new(&w, 3);
 	model_add(&w.model, L"a", false, "one", 3);
 	world_attach(&w);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_VERSION_GET, NULL, 0, &version, sizeof(version), NULL), STATUS_SUCCESS);
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_VERSION_GET, NULL, 0, &version, sizeof(version), NULL), STATUS_SUCCESS);
 	assert_int_equal(version.control, INLAY_CONTROL_VERSION);
 	assert_int_equal(version.ring, INLAY_RING_VERSION);
-	assert_status(add(w.model.control, 8, L"\\work\\within"), STATUS_OBJECT_NAME_COLLISION);
-	assert_status(add(w.model.control, 8, L"\\WORK"), STATUS_OBJECT_NAME_COLLISION);
-	assert_status(add(w.model.control, 7, L"\\elsewhere"), STATUS_OBJECT_NAME_COLLISION);
-	assert_status(add_on(w.model.control, 8, L"\\Device\\None", L"\\work2"), STATUS_FLT_VOLUME_NOT_FOUND);
-	assert_status(add(w.model.control, 8, L"\\work2"), STATUS_SUCCESS); /* nothing of the attempt is left */
+	assert_status(add(w.model.at.control, 8, L"\\work\\within"), STATUS_OBJECT_NAME_COLLISION);
+	assert_status(add(w.model.at.control, 8, L"\\WORK"), STATUS_OBJECT_NAME_COLLISION);
+	assert_status(add(w.model.at.control, 7, L"\\elsewhere"), STATUS_OBJECT_NAME_COLLISION);
+	assert_status(add_on(w.model.at.control, 8, L"\\Device\\None", L"\\work2"), STATUS_FLT_VOLUME_NOT_FOUND);
+	assert_status(add(w.model.at.control, 8, L"\\work2"), STATUS_SUCCESS); /* nothing of the attempt is left */
 	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
 		STATUS_SUCCESS);
 	assert_int_equal(usage.open_files, 1);
 	assert_int_equal(usage.outstanding, 0);
 	sim_close(file);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_USAGE, &number, sizeof(number), &usage, sizeof(usage), NULL),
 		STATUS_SUCCESS);
 	assert_int_equal(usage.open_files, 0);
 	assert_status(world_open(&w, &file, .path = L"\\work\\a"), STATUS_SUCCESS);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_SUCCESS);
-	assert_status(native_control_call(w.model.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_NOT_FOUND);
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_SUCCESS);
+	assert_status(native_control_call(w.model.at.control, INLAY_CONTROL_DIRECTORY_REMOVE, &number, sizeof(number), NULL, 0, NULL), STATUS_NOT_FOUND);
 	assert_status((NTSTATUS)-world_read(file, 0, &usage, 3), STATUS_DEVICE_NOT_CONNECTED);
 	sim_close(file);
 	done(&w);

@@ -321,7 +321,11 @@ static void finish(struct native_thread *me)
 
 static void *thread_main(void *arg)
 {
+	char name[16];
+
 	self = arg;
+	snprintf(name, sizeof(name), "process %u", self->process);
+	pthread_setname_np(pthread_self(), name);
 	sched_lock();
 	while (stepping && baton != self)
 		pthread_cond_wait(&self->turn, &lock);

@@ -63,7 +63,7 @@ static struct sim_open *section_detach(struct sim_section *section)
 	struct sim_node *node = section->node;
 	struct sim_open *open = section->open;
 
-	if (section->views || section->cached || section->working || (dirty(section) && !node->unlinked))
+	if (section->views || section->cached || section->working || (dirty(section) && !node->unlinked && !node->volume->dismounted))
 		return NULL;
 	node->section = NULL;
 	memset(&node->pointers, 0, sizeof(node->pointers));

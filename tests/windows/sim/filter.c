@@ -231,14 +231,14 @@ static void contexts_drop(PFLT_INSTANCE instance)
 	} while (closing);
 }
 
-static void teardown(PFLT_INSTANCE instance)
+static void teardown(PFLT_INSTANCE instance, ULONG reason)
 {
 	PFLT_FILTER filter = instance->filter;
 	FLT_RELATED_OBJECTS objects;
 
 	objects_fill(&objects, instance);
 	if (filter->copy.InstanceTeardownStartCallback)
-		filter->copy.InstanceTeardownStartCallback(&objects, 0);
+		filter->copy.InstanceTeardownStartCallback(&objects, reason);
 	sim_mutex_lock(&sim_big);
 	instance->torn_down = 1;
 	sim_mutex_unlock(&sim_big);
@@ -246,7 +246,7 @@ static void teardown(PFLT_INSTANCE instance)
 	wait_idle(instance);
 	contexts_drop(instance);
 	if (filter->copy.InstanceTeardownCompleteCallback)
-		filter->copy.InstanceTeardownCompleteCallback(&objects, 0);
+		filter->copy.InstanceTeardownCompleteCallback(&objects, reason);
 	sim_mutex_lock(&sim_big);
 	RemoveEntryList(&instance->filter_link);
 	RemoveEntryList(&instance->volume_link);
@@ -257,10 +257,29 @@ static void teardown(PFLT_INSTANCE instance)
 void sim_filters_withdraw(struct sim_volume *volume)
 {
 	while (!IsListEmpty(&volume->instances))
-		teardown(CONTAINING_RECORD(volume->instances.Flink, struct _FLT_INSTANCE, volume_link));
+		teardown(CONTAINING_RECORD(volume->instances.Flink, struct _FLT_INSTANCE, volume_link), FLTFL_INSTANCE_TEARDOWN_VOLUME_DISMOUNT);
 	sim_mutex_lock(&sim_big);
 	RemoveEntryList(&volume->link);
+	InitializeListHead(&volume->link);
 	sim_mutex_unlock(&sim_big);
+}
+
+NTSTATUS sim_volume_detach(struct sim_volume *volume)
+{
+	NTSTATUS status = STATUS_FLT_INSTANCE_NOT_FOUND;
+
+	while (!IsListEmpty(&volume->instances)) {
+		PFLT_INSTANCE instance = CONTAINING_RECORD(volume->instances.Flink, struct _FLT_INSTANCE, volume_link);
+		FLT_RELATED_OBJECTS objects;
+
+		objects_fill(&objects, instance);
+		status = instance->filter->copy.InstanceQueryTeardownCallback ?
+			instance->filter->copy.InstanceQueryTeardownCallback(&objects, 0) : STATUS_FLT_DO_NOT_DETACH;
+		if (!NT_SUCCESS(status))
+			break;
+		teardown(instance, FLTFL_INSTANCE_TEARDOWN_MANUAL);
+	}
+	return status;
 }
 
 /* ---- filters ---- */
@@ -318,7 +337,7 @@ VOID FLTAPI FltUnregisterFilter(PFLT_FILTER Filter)
 		return;
 	}
 	while (!IsListEmpty(&Filter->instances))
-		teardown(CONTAINING_RECORD(Filter->instances.Flink, struct _FLT_INSTANCE, filter_link));
+		teardown(CONTAINING_RECORD(Filter->instances.Flink, struct _FLT_INSTANCE, filter_link), FLTFL_INSTANCE_TEARDOWN_FILTER_UNLOAD);
 	KeInitializeEvent(&never, NotificationEvent, FALSE);
 	for (ULONG ticks = 0; __atomic_load_n(&Filter->contexts, __ATOMIC_SEQ_CST) && ticks < 100; ticks++)
 		sim_host_wait_for(&never, TICK); /* of file objects that close just now */

@@ -33,13 +33,18 @@ NTSTATUS sim_volume_dispatch(struct sim_request *request)
 	UCHAR major = request->data->iopb.MajorFunction;
 	NTSTATUS status = STATUS_INVALID_DEVICE_REQUEST;
 	KIRQL irql = sim_host_set_irql(PASSIVE_LEVEL);
+	bool runs = true;
 
 	if (major != IRP_MJ_CREATE && major != IRP_MJ_NETWORK_QUERY_OPEN && !request->open->node) {
 		sim_violate("an operation reached the volume on a file that is not open", NULL, major);
-		major = 0xff;
+		runs = false;
 	}
 	request->data->data.IoStatus.Information = 0;
-	for (ULONG i = 0; i < RTL_NUMBER_OF(operations); i++)
+	if (__atomic_load_n(&request->volume->dismounted, __ATOMIC_SEQ_CST) && major != IRP_MJ_CLEANUP && major != IRP_MJ_CLOSE) {
+		status = STATUS_VOLUME_DISMOUNTED;
+		runs = false;
+	}
+	for (ULONG i = 0; runs && i < RTL_NUMBER_OF(operations); i++)
 		if (operations[i].major == major)
 			status = operations[i].run(request);
 	if (status != STATUS_PENDING)

@@ -43,6 +43,7 @@ struct sim_volume {
 	LIST_ENTRY opens;     /* struct sim_open, until IRP_MJ_CLOSE */
 	LIST_ENTRY nodes;     /* struct sim_node that have a section */
 	ULONGLONG next_id, room, used;
+	volatile LONG dismounted; /* whatever comes but cleanup and close ends with STATUS_VOLUME_DISMOUNTED */
 };
 
 struct sim_ea {
@@ -350,6 +351,7 @@ void sim_contexts_drop(struct sim_contexts *contexts, PFLT_INSTANCE instance);
 bool sim_contexts_any(struct sim_contexts *contexts, PFLT_INSTANCE instance);
 const FLT_OPERATION_REGISTRATION *sim_filter_operation(PFLT_FILTER filter, UCHAR major);
 void sim_filters_offer(struct sim_volume *volume);
+/* Every instance on it is torn down, and no filter finds it any more. A second time it does nothing. */
 void sim_filters_withdraw(struct sim_volume *volume);
 /* References the instances an operation passes (all, or those below one) into its frames. */
 void sim_frames_take(struct sim_request *request, PFLT_INSTANCE below);

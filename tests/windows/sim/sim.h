@@ -46,6 +46,16 @@ enum sim_io_flags {
  */
 struct sim_volume *sim_volume_new(const WCHAR *device);
 bool sim_volume_free(struct sim_volume *volume);
+/*
+ * fltmc detach: the filters are asked, and leave the volume when they agree, whatever is open. The status of the one that refuses, or
+ * STATUS_FLT_INSTANCE_NOT_FOUND.
+ */
+NTSTATUS sim_volume_detach(struct sim_volume *volume);
+/*
+ * A forced dismount: nobody is asked. From now on all that reaches the volume but cleanup and close is STATUS_VOLUME_DISMOUNTED, and what
+ * was not written yet is lost. Filters leave; what they keep must end by itself. sim_volume_free follows once nothing is open.
+ */
+void sim_volume_dismount(struct sim_volume *volume);
 
 /* Whether anything is open on it, the filters' own handles and mapped views included. Any thread. */
 ULONG sim_volume_open_count(struct sim_volume *volume);

@@ -58,6 +58,12 @@ static void tree_free(struct sim_node *node)
 	}
 }
 
+void sim_volume_dismount(struct sim_volume *volume)
+{
+	__atomic_store_n(&volume->dismounted, 1, __ATOMIC_SEQ_CST);
+	sim_filters_withdraw(volume);
+}
+
 bool sim_volume_free(struct sim_volume *volume)
 {
 	sim_lazy_write(volume);

@@ -34,6 +34,10 @@
 #define DRIVE_BENCH_NEXT DRIVE_CODE(0x905u)
 /* Dismounts the volume and mounts an empty one, with no file open: what filters have on it is torn down. */
 #define DRIVE_REMOUNT DRIVE_CODE(0x906u)
+/* The volume goes by force, whatever is open on it; DRIVE_REMOUNT once nothing is. */
+#define DRIVE_DISMOUNT DRIVE_CODE(0x908u)
+/* fltmc detach: filters are asked. */
+#define DRIVE_DETACH DRIVE_CODE(0x909u)
 
 /* Reports a violation, so that it can be shown that tests fail by one. */
 #define DRIVE_VIOLATE DRIVE_CODE(0x907u)

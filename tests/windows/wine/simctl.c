@@ -8,6 +8,8 @@
  *     forget              lets the lazy writer run, forgets violations
  *     violate             reports a violation, for tests of tests
  *     remount             an empty volume instead; fails while files are open
+ *     dismount            the volume goes, whatever is open; remount follows
+ *     detach              as fltmc detach: fails when the filter refuses
  */
 #include <stdio.h>
 #include <string.h>
@@ -105,7 +107,10 @@ static int health(HANDLE drive)
 static const struct {
 	const char *verb;
 	DWORD code; /* 0: shows */
-} acts[] = { { "health", 0 }, { "forget", DRIVE_FORGET }, { "remount", DRIVE_REMOUNT }, { "violate", DRIVE_VIOLATE } };
+} acts[] = {
+	{ "health", 0 }, { "forget", DRIVE_FORGET }, { "remount", DRIVE_REMOUNT }, { "dismount", DRIVE_DISMOUNT }, { "detach", DRIVE_DETACH },
+	{ "violate", DRIVE_VIOLATE },
+};
 
 /* -1: no such verb. */
 static int drive_act(const char *verb)
@@ -139,7 +144,7 @@ int main(int count, char **words)
 			return result;
 	}
 	if (count < 3) {
-		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget | remount | violate\n");
+		fprintf(stderr, "usage: simctl install NAME PATH | start|stop|remove|state NAME | health | forget | remount | dismount | detach | violate\n");
 		return 2;
 	}
 	manager = OpenSCManagerA(NULL, NULL, SC_MANAGER_ALL_ACCESS);

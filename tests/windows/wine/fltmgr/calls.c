@@ -371,6 +371,11 @@ void glue_perform(struct job *job)
 		glue_bench_run(job);
 	} else if (code == DRIVE_REMOUNT) {
 		glue_finish(job, glue_remount() ? STATUS_SUCCESS : STATUS_DEVICE_BUSY, 0);
+	} else if (code == DRIVE_DISMOUNT) {
+		sim_volume_dismount(glue_volume);
+		glue_finish(job, STATUS_SUCCESS, 0);
+	} else if (code == DRIVE_DETACH) {
+		glue_finish(job, sim_volume_detach(glue_volume), 0);
 	} else if (code == DRIVE_VIOLATE) {
 		sim_violate("a test asked for a violation", NULL, 0);
 		glue_finish(job, STATUS_SUCCESS, 0);
