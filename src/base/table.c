@@ -40,6 +40,7 @@ struct inlay_table {
 	_Atomic uint32_t top;   /* entries ever used; grows under the lock */
 	_Atomic uint32_t free;  /* index + 1 of the stack's first, 0 = empty */
 	_Atomic uint32_t count; /* LIVE entries */
+	uint32_t first;         /* generation of entries that were never used */
 	pthread_mutex_t lock;   /* taken by adders alone */
 };
 
@@ -89,6 +90,7 @@ struct inlay_table *inlay_table_new(uint32_t max, void (*release)(void *object, 
 	}
 	/* Index + 1 must fit into 32 bits. */
 	t->max = max < UINT32_MAX ? max : UINT32_MAX - 1;
+	t->first = 1;
 	t->release = release;
 	t->arg = arg;
 	return t;
@@ -159,13 +161,38 @@ int inlay_table_add(struct inlay_table *t, void *object, uint64_t *ret_id)
 
 	generation = atomic_load_explicit(&e->word, memory_order_relaxed) >> 32;
 	if (!generation)
-		generation = 1;
+		generation = t->first;
 	e->object = object;
 	atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
 	/* The id goes out before the word does: once that is published, another thread may use and remove the entry. */
 	*ret_id = generation << 32 | (index + 1);
 	atomic_store_explicit(&e->word, generation << 32 | LIVE | 1, memory_order_release);
 	return 1;
+}
+
+void inlay_table_begin_at(struct inlay_table *t, uint32_t generation)
+{
+	t->first = generation ? generation : 1;
+}
+
+bool inlay_table_restore(struct inlay_table *t, void *object, uint64_t id)
+{
+	uint32_t wanted = index_of(id), index = 0;
+	struct entry *e = NULL;
+	int r = 0;
+
+	if (!(uint32_t)id || !(id >> 32) || wanted < atomic_load_explicit(&t->top, memory_order_relaxed))
+		return false;
+	pthread_mutex_lock(&t->lock);
+	while ((r = take_new(t, &e, &index)) == 0 && index < wanted)
+		push_free(t, e, index);
+	pthread_mutex_unlock(&t->lock);
+	if (r < 0)
+		return false;
+	e->object = object;
+	atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
+	atomic_store_explicit(&e->word, (id >> 32) << 32 | LIVE | 1, memory_order_release);
+	return true;
 }
 
 void *inlay_table_get(struct inlay_table *t, uint64_t id)

@@ -7,6 +7,7 @@
 #ifndef INLAY_BASE_TABLE_H
 #define INLAY_BASE_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct inlay_table;
@@ -21,6 +22,13 @@ void inlay_table_free(struct inlay_table *t);
 
 /* Stores the object; > 0: its id is in *ret_id (never 0). -INLAY_ELIMIT or -INLAY_ENOMEM: nothing is stored. */
 int inlay_table_add(struct inlay_table *t, void *object, uint64_t *ret_id);
+/*
+ * As inlay_table_add, but with the id that it had in the table of a process before this one. Ids must come in the order of their
+ * low halves, before anything is added. False: out of memory, or not an id that may come now.
+ */
+bool inlay_table_restore(struct inlay_table *t, void *object, uint64_t id);
+/* The generation that entries begin with, 1 if never set: so that none has an id which it had before the restore. */
+void inlay_table_begin_at(struct inlay_table *t, uint32_t generation);
 /* Takes a reference; NULL for an id that is not (or no longer) valid. Lock-free. */
 void *inlay_table_get(struct inlay_table *t, uint64_t id);
 /* Drops the reference that a get of this id took. Lock-free. */

@@ -99,6 +99,13 @@ void inlay_answer_print_facts(const char *json)
 	inlay_answer_line("known", a);
 	snprintf(a, sizeof(a), "%llu, user %llu", (unsigned long long)count(json, "pid"), (unsigned long long)count(json, "uid"));
 	inlay_answer_line("process", a);
+	if (inlay_json_true(inlay_json_find(json, "guarded")))
+		snprintf(a, sizeof(a), "guarded: another process takes over should this one die; %llu did so far",
+			(unsigned long long)count(json, "takeovers"));
+	else
+		snprintf(a, sizeof(a), "not guarded: %s", member(json, "guarded_why", b, sizeof(b)));
+	if (inlay_json_find(json, "guarded"))
+		inlay_answer_line("", a);
 	print_operations(json);
 }
 

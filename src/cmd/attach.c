@@ -7,8 +7,11 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cmd/commands.h"
+#include "cmd/guardian.h"
+#include "cmd/json.h"
 #include "cmd/keeper.h"
 #include "cmd/mounts.h"
+#include "cmd/peer.h"
 #include "cmd/say.h"
 #include "cmd/whole.h"
 
@@ -42,7 +45,8 @@ static bool check_source(const char *source, struct inlay_remote_name *remote)
 	return true;
 }
 
-static bool is_attached(const char *dir)
+/* device: of the file system there, where it is ours. */
+static bool is_attached(const char *dir, struct inlay_socket_name *device)
 {
 	const struct inlay_mount *mount;
 	struct inlay_mounts mounts;
@@ -52,33 +56,57 @@ static bool is_attached(const char *dir)
 		return false;
 	mount = inlay_mounts_at(&mounts, dir);
 	ours = mount && inlay_mount_is_ours(mount);
+	if (ours)
+		*device = (struct inlay_socket_name){.major = mount->major, .minor = mount->minor};
 	inlay_mounts_free(&mounts);
 	return ours;
 }
 
-static bool check_dir(const char *dir, char real[PATH_MAX])
+/* Whoever saw its process die may well attach again: but another one has taken over meanwhile, and what was wanted is so. */
+static bool was_taken_over(const struct inlay_socket_name *device, const char *source)
 {
+	char text[1024];
+	struct inlay_peer peer;
+	bool so;
+
+	if (inlay_peer_find(device->major, device->minor, &peer) < 0)
+		return false;
+	so = inlay_peer_ask(&peer, "status", 2000) == 0 && inlay_json_uint(inlay_json_find(peer.text, "takeovers")) > 0 &&
+	     strcmp(inlay_json_text(inlay_json_find(peer.text, "source"), text, sizeof text), source) == 0;
+	inlay_peer_done(&peer);
+	return so;
+}
+
+enum check { REFUSED, FREE, ATTACHED };
+
+static enum check check_dir(const char *source, const char *dir, char real[PATH_MAX])
+{
+	struct inlay_socket_name device;
 	struct stat st;
 
 	if (!realpath(dir, real)) {
 		inlay_say("%s: %s: %s", errno == ENOENT ? "no such directory" : strerror(errno), dir,
 			errno == ENOENT ? "make it first" : "name an existing directory");
-		return false;
+		return REFUSED;
 	}
 	/* Before stat(2), which would ask the attachment that is there. */
-	if (is_attached(real)) {
+	if (is_attached(real, &device)) {
+		if (was_taken_over(&device, source)) {
+			inlay_say("still attached: %s: another process took over from one that had died", real);
+			return ATTACHED;
+		}
 		inlay_say("attached already: %s: see \"inlay status\", or \"inlay detach\" it first", real);
-		return false;
+		return REFUSED;
 	}
 	if (stat(real, &st) < 0) {
 		inlay_say("%s: %s: name an existing directory", strerror(errno), real);
-		return false;
+		return REFUSED;
 	}
 	if (!S_ISDIR(st.st_mode)) {
 		inlay_say("not a directory: %s: name an existing directory", real);
-		return false;
+		return REFUSED;
 	}
-	return true;
+	return FREE;
 }
 
 /* fusermount3 where a shell would find it. */
@@ -199,7 +227,7 @@ static void raise_limits(void)
 
 static int keep(const struct inlay_attachment_config *config, const struct inlay_attach_options *o, int report_fd, int log_fd)
 {
-	struct inlay_keeper_config keeper = {.attachment = config, .report_fd = report_fd, .log_fd = log_fd};
+	struct inlay_keeper_config keeper = {.attachment = config, .report_fd = report_fd, .log_fd = log_fd, .guardian = -1};
 
 	raise_limits();
 	/* Never to the user's terminal but in the foreground: what fails there is said once, by the one who waits. */
@@ -264,11 +292,15 @@ int inlay_attach(const char *source, const char *dir, const struct inlay_attach_
 	};
 	static const char *const no_rules[] = {NULL};
 	char real[PATH_MAX];
+	enum check check;
 	int log_fd, code;
 
 	if (!check_source(source, &config.remote))
 		return INLAY_EXIT_USAGE;
-	if (!check_dir(dir, real) || !check_fuse(o))
+	check = check_dir(source, dir, real);
+	if (check == ATTACHED)
+		return INLAY_EXIT_OK;
+	if (check == REFUSED || !check_fuse(o))
 		return INLAY_EXIT_FAILED;
 	if (o->check_only)
 		return INLAY_EXIT_OK;
@@ -276,10 +308,30 @@ int inlay_attach(const char *source, const char *dir, const struct inlay_attach_
 	if (log_fd < 0)
 		return INLAY_EXIT_FAILED;
 	config.dir = real;
+	config.guarded = !o->foreground && !o->no_guardian; /* in the foreground whoever started it looks after it */
+	config.log_fd = o->log_file ? log_fd : -1;
 	config.rules = config.rules ? config.rules : no_rules;
 	code = o->foreground ? keep(&config, o, -1, log_fd) : leave_behind(&config, o, log_fd);
 	if (log_fd != STDERR_FILENO)
 		close(log_fd);
+	return code;
+}
+
+int inlay_take_over(int sock)
+{
+	struct inlay_keeper_config keeper = {.report_fd = -1, .guardian = sock};
+	struct inlay_kept kept;
+	int code;
+
+	if (fcntl(sock, F_SETFD, FD_CLOEXEC) < 0 || inlay_guardian_receive(sock, &kept) < 0)
+		return INLAY_EXIT_FAILED;
+	leave_terminal();
+	keeper.inherited = &kept;
+	keeper.log_fd = kept.fd[INLAY_KEPT_LOG] >= 0 ? kept.fd[INLAY_KEPT_LOG] : STDERR_FILENO;
+	raise_limits();
+	inlay_log_init("inlay", keeper.log_fd, INLAY_LOG_INFO, INLAY_LOG_TEXT);
+	code = inlay_keeper_run(&keeper);
+	inlay_kept_done(&kept);
 	return code;
 }
 
@@ -318,6 +370,8 @@ static const struct inlay_option attach_options[] = {
 		.at = offsetof(struct inlay_attach_options, insecure)},
 	{.name = "allow-other", .kind = INLAY_OPTION_FLAG, .help = "let other users in (always so for root)",
 		.at = offsetof(struct inlay_attach_options, allow_other)},
+	{.name = "no-guardian", .kind = INLAY_OPTION_FLAG, .help = "when the process that serves it is killed, the attachment is over",
+		.at = offsetof(struct inlay_attach_options, no_guardian)},
 	{.name = "foreground", .letter = 'f', .kind = INLAY_OPTION_FLAG, .help = "stay, and log to stderr",
 		.at = offsetof(struct inlay_attach_options, foreground)},
 	{.name = "log-file", .kind = INLAY_OPTION_TEXT, .value = "FILE", .help = "append log lines to FILE",

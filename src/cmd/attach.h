@@ -12,7 +12,7 @@
 
 struct inlay_attach_options {
 	struct inlay_rules rules;
-	bool readonly, foreground, insecure, allow_other, no_server_rules;
+	bool readonly, foreground, insecure, allow_other, no_server_rules, no_guardian;
 	unsigned timeout_ms;  /* 0: for ever */
 	unsigned connections; /* 0: by the number of cores */
 	const char *log_file; /* NULL: none */
@@ -24,5 +24,8 @@ struct inlay_attach_options {
  * no thread may run.
  */
 int inlay_attach(const char *source, const char *dir, const struct inlay_attach_options *o);
+
+/* The process that a guardian starts: serves the attachment until it is over. Returns the exit code. */
+int inlay_take_over(int sock);
 
 #endif

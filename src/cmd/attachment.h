@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct inlay_attachment;
+struct inlay_kept;
 
 struct inlay_attachment_config {
 	struct inlay_remote_name remote; /* path must be empty */
@@ -29,6 +30,9 @@ struct inlay_attachment_config {
 	bool server_rules;               /* take the server's suggestions after the own rules */
 	unsigned timeout_ms;             /* how long a request waits for a lost server; 0 = for ever */
 	unsigned connections;            /* lanes and event loops; 0 = one per core, at most 4 */
+	/* Linux: */
+	bool guarded;                    /* a guardian is wanted, where host and user allow it */
+	int log_fd;                      /* what successors log to; -1: nowhere */
 	/* Windows: */
 	uint32_t uid, gid;               /* who all programs are on the server */
 	bool server_permissions;         /* placeholders show the server's owners and modes, not what the directory hands down */
@@ -41,6 +45,20 @@ struct inlay_attachment_config {
  */
 int inlay_attachment_open(const struct inlay_attachment_config *config, char *why, size_t why_len,
                           struct inlay_attachment **ret);
+/*
+ * Linux: instead, goes on where another process stopped: with what its guardian kept, taken over in every case, and the socket to that
+ * guardian, too. -INLAY_ENOTCONN: the mount is gone, there is nothing to go on with.
+ */
+int inlay_attachment_inherit(struct inlay_kept *kept, int guardian, char *why, size_t why_len, struct inlay_attachment **ret);
+/* Linux: readable once the guardian has died; -1: there is none. And another one, in its place. */
+int inlay_attachment_guardian_fd(const struct inlay_attachment *a);
+void inlay_attachment_guard_again(struct inlay_attachment *a);
+/*
+ * Has another process take over: the descriptor of restart_fd becomes readable, and whoever polls it ends the process without a word.
+ * 0, or -INLAY_ENOTSUP: there is no guardian. Any thread.
+ */
+int inlay_attachment_restart(struct inlay_attachment *a);
+int inlay_attachment_restart_fd(const struct inlay_attachment *a);
 /* Starts loops and threads. 0 or a status. */
 int inlay_attachment_start(struct inlay_attachment *a);
 /*
@@ -49,7 +67,7 @@ int inlay_attachment_start(struct inlay_attachment *a);
  */
 int inlay_attachment_over_fd(const struct inlay_attachment *a);
 void *inlay_attachment_over_event(const struct inlay_attachment *a);
-/* Windows: the directory as it was found, a full path. */
+/* Windows: the directory as it was found, a full path; Linux: as it was given. */
 const char *inlay_attachment_dir(const struct inlay_attachment *a);
 /* Unmounts if still mounted (lazily), says BYE to the server, stops the threads, frees everything. */
 void inlay_attachment_close(struct inlay_attachment *a);
@@ -83,6 +101,9 @@ struct inlay_attachment_status {
 	bool passthrough;        /* local files go through the kernel alone */
 	char transport[32];      /* "/dev/fuse" or "io_uring" */
 	char passthrough_why[128]; /* why not, else "" */
+	bool guarded;            /* another process takes over if this one dies */
+	char guarded_why[128];   /* why not, else "" */
+	uint64_t takeovers;      /* so far */
 	char progress[128];      /* what a detach under way is doing, else "" */
 	uint64_t nodes, files;   /* known, open */
 	unsigned ops;            /* entries of op */

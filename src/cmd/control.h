@@ -4,6 +4,7 @@
  *   status         {"ok":true,"dir":...}          everything that `inlay status` shows
  *   explain PATH   {"ok":true,"side":"local",...} PATH relative to the directory; "\\" and "\n" escaped as in C
  *   detach [force] {"ok":true}
+ *   restart        {"ok":true}                    or no answer: another process takes over at once
  *   what fails     {"ok":false,"status":11,"error":"resource busy"}, status as in base/status.h
  *
  * Served to root and to the attachment's own user only. Each request has a thread, so that one which waits for the

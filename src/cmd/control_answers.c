@@ -55,6 +55,9 @@ static void put_status(struct inlay_json *j, const struct inlay_attachment_statu
 	inlay_json_bool(j, "passthrough", s->passthrough);
 	inlay_json_string(j, "passthrough_why", s->passthrough_why);
 	inlay_json_string(j, "transport", s->transport);
+	inlay_json_bool(j, "guarded", s->guarded);
+	inlay_json_string(j, "guarded_why", s->guarded_why);
+	inlay_json_number(j, "takeovers", s->takeovers);
 	inlay_json_number(j, "nodes", s->nodes);
 	inlay_json_number(j, "files", s->files);
 	if (*s->progress)
@@ -121,6 +124,19 @@ static void answer_detach(struct inlay_attachment *a, bool force, struct inlay_j
 	inlay_json_object_end(j);
 }
 
+static void answer_restart(struct inlay_attachment *a, struct inlay_json *j)
+{
+	int status = inlay_attachment_restart(a);
+
+	if (status < 0) {
+		inlay_control_error(j, status, status == -INLAY_ENOTSUP ? "it has no guardian, see \"inlay status\"" : NULL);
+		return;
+	}
+	inlay_json_object(j, NULL);
+	inlay_json_bool(j, "ok", true);
+	inlay_json_object_end(j);
+}
+
 void inlay_control_answer(struct inlay_attachment *a, const char *request, struct inlay_json *j)
 {
 	if (strcmp(request, "status") == 0)
@@ -131,6 +147,8 @@ void inlay_control_answer(struct inlay_attachment *a, const char *request, struc
 		answer_detach(a, false, j);
 	else if (strcmp(request, "detach force") == 0)
 		answer_detach(a, true, j);
+	else if (strcmp(request, "restart") == 0)
+		answer_restart(a, j);
 	else
 		inlay_control_error(j, -INLAY_EINVAL, "unknown request");
 }

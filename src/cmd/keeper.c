@@ -69,19 +69,22 @@ static bool report(const struct keeper *k, const char *line)
 
 static int keeper_start(struct keeper *k, char *why, size_t why_len)
 {
-	const struct inlay_attachment_config *config = k->config->attachment;
+	const struct inlay_keeper_config *config = k->config;
+	const char *dir;
 	char where[256];
-	int status;
+	int status = config->inherited ?
+		inlay_attachment_inherit(config->inherited, config->guardian, why, why_len, &k->attachment) :
+		inlay_attachment_open(config->attachment, why, why_len, &k->attachment);
 
-	status = inlay_attachment_open(config, why, why_len, &k->attachment);
 	if (status < 0)
 		return status;
+	dir = inlay_attachment_dir(k->attachment);
 	status = inlay_attachment_start(k->attachment);
 	if (status < 0) {
-		snprintf(why, why_len, "can't start: %s: %s", config->source, inlay_status_text(status));
+		snprintf(why, why_len, "can't start: %s: %s", dir, inlay_status_text(status));
 		return status;
 	}
-	status = inlay_control_start(k->attachment, config->dir, where, sizeof(where), &k->control);
+	status = inlay_control_start(k->attachment, dir, where, sizeof(where), &k->control);
 	if (status < 0)
 		snprintf(why, why_len, "can't make the control socket: %s: %s", where,
 			status == -INLAY_EPERM ? "not a private folder of yours: remove it" : inlay_status_text(status));
@@ -141,16 +144,25 @@ static bool keeper_wait(struct keeper *k)
 	int over_fd = inlay_attachment_over_fd(k->attachment);
 
 	for (;;) {
-		struct pollfd p[2] = {{over_fd, POLLIN, 0}, {k->signal_fd, POLLIN, 0}};
+		struct pollfd p[4] = {{over_fd, POLLIN, 0}, {k->signal_fd, POLLIN, 0},
+			{inlay_attachment_guardian_fd(k->attachment), POLLIN, 0},
+			{inlay_attachment_restart_fd(k->attachment), POLLIN, 0}};
 		uint64_t now = inlay_clock_ms();
 		int timeout = k->deadline_ms == UINT64_MAX ? -1 : now >= k->deadline_ms ? 0 : (int)(k->deadline_ms - now);
 
-		if (poll(p, 2, timeout) < 0 && errno != EINTR)
+		if (poll(p, 4, timeout) < 0 && errno != EINTR)
 			return false;
 		if (p[0].revents)
 			return true;
 		if (p[1].revents)
 			take_signal(k);
+		/* A successor is made for a process that is killed: there is no other way to hand over. */
+		if (p[3].revents && !k->draining && inlay_attachment_guardian_fd(k->attachment) >= 0) {
+			inlay_warning("restarting: another process takes over");
+			_exit(INLAY_EXIT_OK);
+		}
+		if (p[2].revents)
+			inlay_attachment_guard_again(k->attachment);
 		if (inlay_clock_ms() >= k->deadline_ms) {
 			if (k->forced)
 				return false;
@@ -188,7 +200,9 @@ int inlay_keeper_run(const struct inlay_keeper_config *config)
 			(void)inlay_control_stop(k.control);
 		if (k.attachment)
 			inlay_attachment_close(k.attachment);
-		if (config->report_fd < 0)
+		if (config->inherited)
+			inlay_error("%s", why);
+		else if (config->report_fd < 0)
 			inlay_say("%s", *why ? why : "can't take signals");
 		else
 			(void)report(&k, *why ? why : "can't take signals");
@@ -197,11 +211,14 @@ int inlay_keeper_run(const struct inlay_keeper_config *config)
 	heard = report(&k, "ok");
 	if (config->log_fd >= 0)
 		dup2(config->log_fd, STDERR_FILENO);
-	inlay_info("attached %s to %s", config->attachment->source, config->attachment->dir);
+	if (config->inherited)
+		inlay_warning("took over %s", inlay_attachment_dir(k.attachment));
+	else
+		inlay_info("attached %s to %s", config->attachment->source, config->attachment->dir);
 	/* The starter was interrupted: what it began is undone. */
 	if (!heard)
 		begin_drain(&k);
 	over = keeper_wait(&k);
-	inlay_info("detached %s", config->attachment->dir);
+	inlay_info("detached %s", inlay_attachment_dir(k.attachment));
 	return keeper_end(&k, over);
 }

@@ -12,6 +12,9 @@ struct inlay_keeper_config {
 	const struct inlay_attachment_config *attachment;
 	int report_fd;
 	int log_fd; /* where log lines go once it runs; becomes stderr */
+	/* Linux: what a predecessor left, and the socket to its guardian; both are taken over. NULL: attach anew. */
+	struct inlay_kept *inherited;
+	int guardian;
 };
 
 /*

@@ -135,6 +135,8 @@ static void lane_opened(struct inlay_lane *l, bool resumed)
 	struct link_lane *ll = of_lane(l);
 
 	ll->backoff_ms = BACKOFF_FIRST_MS;
+	if (l->index == 0) /* whatever was to be reclaimed is */
+		inlay_estate_save_client(ll->link->config.estate, l->client);
 	if (l->index == 0 && !resumed && ll->reconnects)
 		nudge_others(ll, false);
 	if (ll->reconnects) {
@@ -437,6 +439,13 @@ static bool port_is_nested(struct inlay_side_port *port, unsigned lane)
 	return inlay_container(port, struct inlay_link, port)->lane[lane].in_frame > 0;
 }
 
+static void port_settle(struct inlay_side_port *port, unsigned lane, uint64_t origin)
+{
+	struct inlay_link *l = inlay_container(port, struct inlay_link, port);
+
+	inlay_lane_settle(&l->lane[lane].lane, origin, inlay_loop_now(l->lane[lane].loop));
+}
+
 static int init_lane(struct inlay_link *l, unsigned i)
 {
 	struct link_lane *ll = &l->lane[i];
@@ -450,41 +459,83 @@ static int init_lane(struct inlay_link *l, unsigned i)
 	return inlay_lane_init(&ll->lane, &l->client, i, &lane_ops, ll, inlay_clock_ns());
 }
 
-int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret)
+/* Lanes are there, and nothing is connected. NULL: out of memory. */
+static struct inlay_link *link_new(const struct inlay_link_config *config)
 {
 	struct inlay_link *l = calloc(1, sizeof *l);
 	unsigned lanes = inlay_crew_loops(config->crew);
+
+	if (!l)
+		return NULL;
+	pthread_mutex_init(&l->hello_lock, NULL);
+	l->config = *config;
+	l->port = (struct inlay_side_port){.submit = port_submit, .cancel = port_cancel, .is_nested = port_is_nested,
+	                                   .settle = port_settle, .present = true};
+	l->lane = calloc(lanes, sizeof *l->lane);
+	for (; l->lane && l->lanes < lanes; l->lanes++)
+		if (init_lane(l, l->lanes) < 0)
+			break;
+	if (l->lanes == lanes)
+		return l;
+	inlay_link_free(l);
+	return NULL;
+}
+
+static void name_client(struct inlay_link *l)
+{
+	l->client.slots_wanted = INLAY_SLOTS_DEFAULT;
+	l->client.timeout_ns = l->config.timeout_ms * MS;
+	snprintf(l->client.export_name, sizeof l->client.export_name, "%s", l->config.export_name);
+	snprintf(l->client.host, sizeof l->client.host, "%s", l->config.host);
+}
+
+static void take_hello(struct inlay_link *l)
+{
+	l->port.wants_forget = l->client.export_flags & INLAY_EXPORT_WANTS_FORGET;
+	l->port.max_data = l->client.max_data;
+}
+
+int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret)
+{
+	struct inlay_link *l = link_new(config);
 	int err = -INLAY_ENOMEM;
 
 	snprintf(why, why_len, "out of memory");
 	if (!l)
 		return err;
-	pthread_mutex_init(&l->hello_lock, NULL);
-	l->config = *config;
-	l->port = (struct inlay_side_port){.submit = port_submit, .cancel = port_cancel, .is_nested = port_is_nested,
-	                                   .present = true};
-	l->client.slots_wanted = INLAY_SLOTS_DEFAULT;
-	l->client.timeout_ns = config->timeout_ms * MS;
-	snprintf(l->client.export_name, sizeof l->client.export_name, "%s", config->export_name);
-	snprintf(l->client.host, sizeof l->client.host, "%s", config->host);
-	if (inlay_random(&l->client.client, sizeof l->client.client) < 0)
-		goto fail;
-	l->lane = calloc(lanes, sizeof *l->lane);
-	if (!l->lane)
-		goto fail;
-	for (; l->lanes < lanes; l->lanes++)
-		if (init_lane(l, l->lanes) < 0)
-			goto fail;
-	err = open_first(l, why, why_len);
-	if (err < 0)
-		goto fail;
-	l->port.wants_forget = l->client.export_flags & INLAY_EXPORT_WANTS_FORGET;
-	l->port.max_data = l->client.max_data;
+	name_client(l);
+	for (unsigned i = 0; config->estate && i < l->lanes; i++)
+		inlay_lane_keep(&l->lane[i].lane, &inlay_estate_lanes(config->estate)[i]);
+	err = inlay_random(&l->client.client, sizeof l->client.client);
+	if (err == 0)
+		err = open_first(l, why, why_len);
+	if (err < 0) {
+		inlay_link_free(l);
+		return err;
+	}
+	take_hello(l);
 	*ret = l;
 	return 0;
-fail:
-	inlay_link_free(l);
-	return err;
+}
+
+int inlay_link_inherit(const struct inlay_link_config *config, struct inlay_link **ret)
+{
+	struct inlay_link *l = link_new(config);
+
+	if (!l)
+		return -INLAY_ENOMEM;
+	if (!inlay_estate_load_client(config->estate, &l->client)) {
+		inlay_link_free(l);
+		return -INLAY_EPROTO;
+	}
+	l->client.up = 0;
+	l->client.reclaiming = false;
+	name_client(l);
+	for (unsigned i = 0; i < l->lanes; i++)
+		inlay_lane_inherit(&l->lane[i].lane, &inlay_estate_lanes(config->estate)[i], config->is_asked, config->arg);
+	take_hello(l);
+	*ret = l;
+	return 0;
 }
 
 static void bye_done(struct inlay_call *c, const struct inlay_reply *r)

@@ -19,12 +19,17 @@ struct inlay_link_config {
 	unsigned timeout_ms;     /* how long a call may wait for a connection; 0 = for ever */
 	struct inlay_crew *crew; /* one lane per loop */
 	struct inlay_redirect *redirect; /* told of events */
+	struct inlay_estate *estate;     /* where the session is kept for a successor; NULL: there will be none */
+	bool (*is_asked)(void *arg, uint64_t origin); /* inherited: whether the kernel asks again for that */
+	void *arg;
 };
 
 /*
  * Connects lane 0 and opens the session, blocking, before the crew runs. 0; or a status and one line for the user in why.
  */
 int inlay_link_open(const struct inlay_link_config *config, char *why, size_t why_len, struct inlay_link **ret);
+/* Instead: goes on with the session that the estate tells of; connects once it is started. 0 or a status. */
+int inlay_link_inherit(const struct inlay_link_config *config, struct inlay_link **ret);
 /* Puts lane 0 on its loop and connects the others. Before or after the crew starts. */
 void inlay_link_start(struct inlay_link *l);
 /* Says BYE as well as it can and ends every call, each on its lane's thread. Just before the crew is stopped. */

@@ -20,6 +20,7 @@ struct local_call {
 	struct inlay_loop *loop;
 	struct inlay_local_side *side;
 	unsigned lane;
+	int slot_lane, slot;    /* of the record; slot < 0: it is not recorded */
 	struct inlay_list link; /* on the lane's spare list */
 };
 
@@ -31,7 +32,122 @@ struct inlay_local_side {
 	struct inlay_session *session;
 	struct inlay_node_id root;
 	struct inlay_list *spare; /* per lane, its thread's alone */
+	struct inlay_local_past *past;
+	struct slots {
+		_Atomic uint64_t busy;     /* a bit each */
+		_Atomic uint64_t expected; /* of them: their request is asked again */
+	} slots[INLAY_LANES_MAX];
+	_Atomic bool expects;          /* some of expected may be set */
 };
+
+_Static_assert(INLAY_LOCAL_SLOTS == 64, "a bit each");
+
+/* ---- the record ---- */
+
+/* The call's request is recorded in this slot: as what the slot's predecessor began there, or as a new one. */
+static void use_slot(struct local_call *lc, unsigned lane, unsigned i, bool redo)
+{
+	struct inlay_local_slot *row = &lc->side->past->slot[lane][i];
+	struct record_ref ref;
+
+	if (!inlay_local_session_record(lc->side->session, lane, lc->request.type, &ref))
+		return;
+	lc->slot_lane = (int)lane;
+	lc->slot = (int)i;
+	if (!redo) {
+		__atomic_store_n(&row->origin, 0, __ATOMIC_RELEASE);
+		row->type = lc->request.type;
+		row->tag = ref.tag;
+		__atomic_store_n(&row->seq, row->seq + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&row->origin, lc->call->origin, __ATOMIC_RELEASE);
+	}
+	ref.slot = i;
+	ref.tag = row->tag;
+	ref.seq = redo ? (uint32_t)row->seq : row->seq; /* as a frame would have it */
+	ref.redo = redo;
+	lc->request.record = ref;
+}
+
+static bool claim_slot(struct local_call *lc)
+{
+	struct inlay_local_side *s = lc->side;
+
+	for (unsigned lane = 0; lane < inlay_crew_loops(s->crew); lane++) {
+		uint64_t left = atomic_load(&s->slots[lane].expected);
+
+		for (; left; left &= left - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(left);
+			const struct inlay_local_slot *row = &s->past->slot[lane][i];
+
+			if (row->origin != lc->call->origin || row->type != lc->request.type)
+				continue;
+			atomic_fetch_and(&s->slots[lane].expected, ~(UINT64_C(1) << i));
+			use_slot(lc, lane, i, true);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void take_slot(struct local_call *lc)
+{
+	struct inlay_local_side *s = lc->side;
+	_Atomic uint64_t *busy = &s->slots[lc->lane].busy;
+	uint64_t was = atomic_load_explicit(busy, memory_order_relaxed);
+	struct record_ref ref;
+
+	lc->slot = -1;
+	if (!s->past || !lc->call->origin || !inlay_local_session_record(s->session, lc->lane, lc->request.type, &ref))
+		return;
+	if (atomic_load_explicit(&s->expects, memory_order_relaxed) && claim_slot(lc))
+		return;
+	do {
+		if (was == UINT64_MAX)
+			return;
+	} while (!atomic_compare_exchange_weak(busy, &was, was | (was + 1)));
+	use_slot(lc, lc->lane, (unsigned)__builtin_ctzll(~was), false);
+}
+
+static void leave_slot(struct inlay_local_side *s, int lane, int slot)
+{
+	if (slot >= 0)
+		atomic_fetch_and(&s->slots[lane].busy, ~(UINT64_C(1) << slot));
+}
+
+static void settle(struct inlay_side_port *port, unsigned lane, uint64_t origin)
+{
+	struct inlay_local_side *s = inlay_container(port, struct inlay_local_side, port);
+
+	(void)lane;
+	for (unsigned l = 0; atomic_load(&s->expects) && l < inlay_crew_loops(s->crew); l++) {
+		for (uint64_t left = atomic_load(&s->slots[l].expected); left; left &= left - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(left);
+
+			if (s->past->slot[l][i].origin != origin)
+				continue;
+			atomic_fetch_and(&s->slots[l].expected, ~(UINT64_C(1) << i));
+			leave_slot(s, (int)l, (int)i);
+		}
+	}
+}
+
+static void inherit_slots(struct inlay_local_side *s, const struct inlay_local_config *config)
+{
+	for (unsigned lane = 0; lane < inlay_crew_loops(s->crew); lane++) {
+		for (unsigned i = 0; i < INLAY_LOCAL_SLOTS; i++) {
+			uint64_t origin = s->past->slot[lane][i].origin;
+
+			if (!origin || !config->is_asked(config->arg, origin))
+				continue;
+			s->slots[lane].busy |= UINT64_C(1) << i;
+			s->slots[lane].expected |= UINT64_C(1) << i;
+			s->expects = true;
+		}
+	}
+}
+
+/* ---- calls ---- */
+
 
 static struct local_call *take_call(struct inlay_local_side *s, unsigned lane)
 {
@@ -53,6 +169,7 @@ static void finish(struct local_call *lc)
 	struct inlay_request *rq = &lc->request;
 	struct inlay_local_side *s = lc->side;
 	unsigned lane = lc->lane;
+	int slot_lane = lc->slot_lane, slot = lc->slot;
 	struct inlay_reply reply = {.status = rq->status, .hold = rq->chunk};
 
 	if (rq->status == 0) {
@@ -63,6 +180,7 @@ static void finish(struct local_call *lc)
 	}
 	lc->call->done(lc->call, &reply);
 	inlay_request_done(rq);
+	leave_slot(s, slot_lane, slot); /* not before: what is not answered yet may be asked again */
 	/* The completion may have lost the loop to a slow call of its own: the spare list is another thread's then. */
 	if (inlay_loop_current() == lc->loop)
 		inlay_list_prepend(&s->spare[lane], &lc->link);
@@ -132,6 +250,7 @@ static struct local_call *prepare(struct inlay_local_side *s, unsigned lane, str
 		.data = call->data,
 		.data_len = call->data_len,
 	};
+	take_slot(lc);
 	return lc;
 }
 
@@ -169,20 +288,40 @@ static void lock_event(void *arg, const struct inlay_event_lock_req *e)
 	inlay_redirect_event_lock(s->redirect, INLAY_LOCAL, e);
 }
 
-static int open_export(struct inlay_local_side *s, int dir_fd, bool readonly)
+/* A secret of its own, or the one that makes it go on as its predecessor. */
+static int know_itself(const struct inlay_local_config *config, struct inlay_server_config *ret)
 {
-	struct inlay_server_config config = {.banner = "inlay"};
-	struct inlay_export_config export = {.name = EXPORT, .readonly = readonly, .identity_client = true, .rules = ""};
-	struct inlay_attr attr;
-	int err;
+	struct inlay_local_past *past = config->past;
 
-	if (getrandom(&config.secret, sizeof config.secret, 0) != sizeof config.secret ||
-	    getrandom(&config.boot, sizeof config.boot, 0) != sizeof config.boot)
+	if (!config->inherited && (getrandom(&ret->secret, sizeof ret->secret, 0) != sizeof ret->secret ||
+	                           getrandom(&ret->boot, sizeof ret->boot, 0) != sizeof ret->boot))
 		return inlay_status_from_errno(errno);
-	err = inlay_server_new(&config, NULL, &s->server);
+	if (!past)
+		return 0;
+	if (!config->inherited) {
+		past->secret = ret->secret;
+		past->boot = ret->boot;
+		if (getrandom(&past->client, sizeof past->client, 0) != sizeof past->client)
+			return inlay_status_from_errno(errno);
+	}
+	ret->secret = past->secret;
+	ret->boot = past->boot;
+	ret->state_dir = *past->state_dir ? past->state_dir : NULL;
+	return 0;
+}
+
+static int open_export(struct inlay_local_side *s, const struct inlay_local_config *config)
+{
+	struct inlay_server_config server = {.banner = "inlay"};
+	struct inlay_export_config export = {.name = EXPORT, .readonly = config->readonly, .identity_client = true, .rules = ""};
+	struct inlay_attr attr;
+	int err = know_itself(config, &server);
+
+	if (err == 0)
+		err = inlay_server_new(&server, NULL, &s->server);
 	if (err < 0)
 		return err;
-	err = inlay_posix_open(dir_fd, INLAY_POSIX_CROSS_MOUNTS | (readonly ? INLAY_POSIX_READONLY : 0), &export.store);
+	err = inlay_posix_open(config->dir_fd, INLAY_POSIX_CROSS_MOUNTS | (config->readonly ? INLAY_POSIX_READONLY : 0), &export.store);
 	if (err < 0)
 		return err;
 	s->port.wants_forget = export.store->ops->pins_nodes;
@@ -191,36 +330,64 @@ static int open_export(struct inlay_local_side *s, int dir_fd, bool readonly)
 		export.store->ops->close(export.store);
 		return err;
 	}
-	return inlay_local_session_new(s->server, EXPORT, lock_event, s, &s->root, &attr, &s->session);
+	err = inlay_local_session_new(s->server, EXPORT, lock_event, s, &s->root, &attr, &s->session);
+	if (err == 0 && config->past)
+		inlay_local_session_reclaim(s->session, &config->past->client, config->inherited);
+	return err;
 }
 
-int inlay_local_side_open(int dir_fd, bool readonly, struct inlay_crew *crew, struct inlay_redirect *redirect,
-                          struct inlay_local_side **ret)
+int inlay_local_side_open(const struct inlay_local_config *config, struct inlay_local_side **ret)
 {
 	struct inlay_local_side *s = calloc(1, sizeof *s);
-	unsigned lanes = inlay_crew_loops(crew);
+	unsigned lanes = inlay_crew_loops(config->crew);
 	int err = -INLAY_ENOMEM;
 
 	if (!s)
 		return err;
-	s->crew = crew;
-	s->redirect = redirect;
+	s->crew = config->crew;
+	s->redirect = config->redirect;
 	s->port.submit = submit;
 	s->port.submit_later = submit_later;
+	s->port.settle = settle;
 	s->port.present = true;
 	s->port.max_data = INLAY_DATA_MAX;
 	s->spare = calloc(lanes, sizeof *s->spare);
 	if (s->spare) {
 		for (unsigned i = 0; i < lanes; i++)
 			inlay_list_init(&s->spare[i]);
-		err = open_export(s, dir_fd, readonly);
+		err = open_export(s, config);
 	}
 	if (err < 0) {
 		inlay_local_side_free(s);
 		return err;
 	}
+	s->past = config->past;
+	if (config->inherited)
+		inherit_slots(s, config);
 	*ret = s;
 	return 0;
+}
+
+static int execute(void *arg, const struct inlay_call *c)
+{
+	struct inlay_request rq = {.session = ((struct inlay_local_side *)arg)->session, .type = c->type,
+	                           .body = c->head + INLAY_FRAME_HEADER, .body_len = c->body_len};
+
+	inlay_request_execute(&rq);
+	inlay_request_done(&rq);
+	return rq.status;
+}
+
+static uint64_t token(void *arg, const struct inlay_node_id *node, uint32_t flags, uint32_t kind)
+{
+	return inlay_local_session_token(((struct inlay_local_side *)arg)->session, node, flags, kind);
+}
+
+unsigned inlay_local_side_reclaim(struct inlay_local_side *s)
+{
+	static const struct inlay_local_reclaim_ops ops = {execute, token};
+
+	return inlay_redirect_reclaim_local(s->redirect, &ops, s);
 }
 
 void inlay_local_side_free(struct inlay_local_side *s)

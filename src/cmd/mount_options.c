@@ -13,7 +13,8 @@
 #include <sys/mount.h>
 
 const char *const inlay_mount_option_names[] = {
-	"ro", "rule", "rules_file", "no_server_rules", "timeout", "connections", "insecure", "allow_other", "log_file", NULL};
+	"ro", "rule", "rules_file", "no_server_rules", "timeout", "connections", "insecure", "allow_other", "no_guardian",
+	"log_file", NULL};
 
 /* Flags of a mount point, each with its opposite. */
 static const struct {
@@ -61,7 +62,7 @@ static int set_switch(struct inlay_mount_options *o, const char *name)
 		const char *name;
 		bool *at;
 	} switches[] = {{"ro", &a->readonly}, {"insecure", &a->insecure}, {"allow_other", &a->allow_other},
-		{"no_server_rules", &a->no_server_rules}};
+		{"no_server_rules", &a->no_server_rules}, {"no_guardian", &a->no_guardian}};
 
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
 		if (strcmp(name, switches[i].name) == 0) {

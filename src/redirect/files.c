@@ -75,6 +75,7 @@ void inlay_op_close(struct inlay_op *op)
 	bool locked = atomic_load_explicit(&op->file->lock_uses, memory_order_relaxed) > 0;
 	struct inlay_writer w;
 
+	inlay_estate_file_closing(op->redirect->estate, op->file->number, op->call.origin);
 	if (inlay_table_remove(op->redirect->files, op->file->number) < 0) {
 		inlay_op_end(op, -INLAY_EBADF);
 		return;

@@ -1,5 +1,6 @@
 /*
- * The remote locks that are held, by the rules that the server has for them, so that a restarted one can be told.
+ * The locks that are held, by the rules that the side has for them, so that a restarted server can be told; local ones
+ * where a successor of this process will have to.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "redirect/op.h"
@@ -12,6 +13,7 @@ struct held {
 	struct inlay_list link; /* node.held */
 	struct inlay_lock_req lock;
 	uint32_t run; /* reclaimed last in this one */
+	uint32_t row; /* in the estate */
 };
 
 /* Two records are enough for any change: the new range, and the far half of one that is split. */
@@ -19,41 +21,56 @@ struct spare {
 	struct held *a, *b;
 };
 
+/* Where a change is made. */
+struct place {
+	struct inlay_estate *estate;
+	struct inlay_node *node;
+	uint64_t file; /* its number; what is taken now is taken through it */
+};
+
 static bool is_owners(const struct held *h, const struct inlay_lock_req *l)
 {
 	return h->lock.owner == l->owner && h->lock.kind == l->kind;
 }
 
-static void held_free(struct held *h)
+static void held_free(struct inlay_estate *e, struct held *h)
 {
+	inlay_estate_lock_gone(e, h->row);
 	inlay_list_remove(&h->link);
 	free(h);
 }
 
-static struct held *held_add(struct inlay_node *n, struct held **from, const struct inlay_lock_req *l)
+static struct held *held_add(const struct place *p, struct held **from, const struct inlay_lock_req *l)
 {
 	struct held *h = *from;
 
 	*from = NULL;
-	*h = (struct held){.lock = *l};
-	inlay_list_append(&n->held, &h->link);
+	*h = (struct held){.lock = *l, .row = inlay_estate_lock(p->estate, p->file, l)};
+	inlay_list_append(&p->node->held, &h->link);
 	return h;
 }
 
-static void cut(struct inlay_node *n, struct held *h, const struct inlay_lock_req *l, struct spare *spare)
+static void held_set(struct inlay_estate *e, struct held *h, uint64_t start, uint64_t end)
+{
+	h->lock.start = start;
+	h->lock.end = end;
+	inlay_estate_lock_range(e, h->row, start, end);
+}
+
+static void cut(const struct place *p, struct held *h, const struct inlay_lock_req *l, struct spare *spare)
 {
 	bool left_stays = h->lock.start < l->start, right_stays = h->lock.end > l->end;
 	struct inlay_lock_req right = h->lock;
 
 	right.start = l->end + 1;
 	if (left_stays && right_stays)
-		held_add(n, &spare->b, &right);
+		held_add(p, &spare->b, &right);
 	if (left_stays)
-		h->lock.end = l->start - 1;
+		held_set(p->estate, h, h->lock.start, l->start - 1);
 	else if (right_stays)
-		h->lock.start = l->end + 1;
+		held_set(p->estate, h, l->end + 1, h->lock.end);
 	else
-		held_free(h);
+		held_free(p->estate, h);
 }
 
 static bool touches(const struct inlay_lock_req *a, const struct inlay_lock_req *b)
@@ -61,42 +78,45 @@ static bool touches(const struct inlay_lock_req *a, const struct inlay_lock_req 
 	return (a->end < END_MAX && a->end + 1 == b->start) || (b->end < END_MAX && b->end + 1 == a->start);
 }
 
-static void merge(struct inlay_node *n, struct held *added)
+static void merge(const struct place *p, struct held *added)
 {
-	inlay_list_each_safe(it, tmp, &n->held) {
+	inlay_list_each_safe(it, tmp, &p->node->held) {
 		struct held *h = inlay_container(it, struct held, link);
 
 		if (h == added || h->lock.type != added->lock.type || h->lock.handle != added->lock.handle ||
 		    h->lock.pid != added->lock.pid || !is_owners(h, &added->lock) || !touches(&h->lock, &added->lock))
 			continue;
 		if (h->lock.start < added->lock.start)
-			added->lock.start = h->lock.start;
+			held_set(p->estate, added, h->lock.start, added->lock.end);
 		else
-			added->lock.end = h->lock.end;
-		held_free(h);
+			held_set(p->estate, added, added->lock.start, h->lock.end);
+		held_free(p->estate, h);
 	}
 }
 
-static void apply(struct inlay_node *n, const struct inlay_lock_req *l, struct spare *spare)
+static void apply(const struct place *p, const struct inlay_lock_req *l, struct spare *spare)
 {
-	inlay_list_each_safe(it, tmp, &n->held) {
+	inlay_list_each_safe(it, tmp, &p->node->held) {
 		struct held *h = inlay_container(it, struct held, link);
 
 		if (is_owners(h, l) && h->lock.start <= l->end && l->start <= h->lock.end)
-			cut(n, h, l, spare);
+			cut(p, h, l, spare);
 	}
 	if (l->type != INLAY_LOCK_UNLOCK)
-		merge(n, held_add(n, &spare->a, l));
+		merge(p, held_add(p, &spare->a, l));
 }
 
-static void change(struct inlay_file *f, const struct inlay_lock_req *l)
+static void change(struct inlay_redirect *r, struct inlay_file *f, const struct inlay_lock_req *l)
 {
 	struct spare spare = {malloc(sizeof *spare.a), malloc(sizeof *spare.b)};
+	struct place p = {r->estate, f->node, f->number};
 
-	if (spare.a && spare.b)
-		apply(f->node, l, &spare);
-	else
+	if (spare.a && spare.b) {
+		apply(&p, l, &spare);
+	} else {
 		atomic_store(&f->lock_untold, true);
+		inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOCK_UNTOLD);
+	}
 	free(spare.a);
 	free(spare.b);
 }
@@ -125,7 +145,7 @@ static struct held *first_exclusive(struct inlay_node *n, const struct inlay_loc
 }
 
 /* What is exclusive in the range becomes shared, in pieces as it lies. */
-static void share(struct inlay_file *f, const struct inlay_lock_req *l)
+static void share(struct inlay_redirect *r, struct inlay_file *f, const struct inlay_lock_req *l)
 {
 	struct held *h;
 
@@ -135,7 +155,7 @@ static void share(struct inlay_file *f, const struct inlay_lock_req *l)
 		piece.type = INLAY_LOCK_READ;
 		piece.start = l->start > piece.start ? l->start : piece.start;
 		piece.end = l->end < piece.end ? l->end : piece.end;
-		change(f, &piece);
+		change(r, f, &piece);
 	}
 }
 
@@ -164,19 +184,24 @@ struct inlay_lock_req inlay_held_piece(struct inlay_redirect *r, struct inlay_fi
 	return piece;
 }
 
+static bool is_kept(const struct inlay_redirect *r, const struct inlay_file *f)
+{
+	return f->side == INLAY_REMOTE || r->estate;
+}
+
 void inlay_held_asked(struct inlay_op *op)
 {
 	struct inlay_lock_req l = as_held(op);
 
-	if (op->file->side != INLAY_REMOTE)
+	if (!is_kept(op->redirect, op->file))
 		return;
 	if (l.kind == INLAY_LOCK_FLOCK) /* one that changes its type lets go of the old one first */
 		l.type = INLAY_LOCK_UNLOCK;
 	pthread_mutex_lock(&op->redirect->held_lock);
 	if (l.type == INLAY_LOCK_UNLOCK)
-		change(op->file, &l);
+		change(op->redirect, op->file, &l);
 	else if (l.type == INLAY_LOCK_READ)
-		share(op->file, &l);
+		share(op->redirect, op->file, &l);
 	pthread_mutex_unlock(&op->redirect->held_lock);
 }
 
@@ -184,25 +209,26 @@ void inlay_held_granted(struct inlay_op *op)
 {
 	struct inlay_lock_req l = as_held(op);
 
-	if (op->file->side != INLAY_REMOTE || l.type == INLAY_LOCK_UNLOCK)
+	if (!is_kept(op->redirect, op->file) || l.type == INLAY_LOCK_UNLOCK)
 		return;
 	pthread_mutex_lock(&op->redirect->held_lock);
 	if (!op->file->locks_over) /* else its CLOSE gives the lock back */
-		change(op->file, &l);
+		change(op->redirect, op->file, &l);
 	pthread_mutex_unlock(&op->redirect->held_lock);
 }
 
 void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f)
 {
-	if (f->side != INLAY_REMOTE)
+	if (!is_kept(r, f))
 		return;
 	pthread_mutex_lock(&r->held_lock);
 	f->locks_over = true;
+	inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOCKS_OVER);
 	inlay_list_each_safe(it, tmp, &f->node->held) {
 		struct held *h = inlay_container(it, struct held, link);
 
 		if (h->lock.handle == f->handle)
-			held_free(h);
+			held_free(r->estate, h);
 	}
 	pthread_mutex_unlock(&r->held_lock);
 }
@@ -224,4 +250,16 @@ bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t ru
 	}
 	pthread_mutex_unlock(&r->held_lock);
 	return found;
+}
+
+bool inlay_held_restore(struct inlay_file *f, const struct inlay_lock_req *l, uint32_t row)
+{
+	struct held *h = calloc(1, sizeof *h);
+
+	if (!h)
+		return false;
+	h->lock = *l;
+	h->row = row;
+	inlay_list_append(&f->node->held, &h->link);
+	return true;
 }

@@ -31,6 +31,7 @@ struct inlay_listing {
 	uint32_t seen;               /* entries that both sides have told of */
 	struct inlay_map by_name;
 	uint64_t cookie;             /* of the half being gathered */
+	bool gathered;
 	_Atomic bool busy;           /* one reader at a time; the kernel sees to that, a hostile one is refused */
 };
 
@@ -52,6 +53,17 @@ void inlay_listing_free(struct inlay_listing *l)
 	free(l);
 }
 
+struct inlay_listing *inlay_listing_new(uint64_t local, uint64_t remote)
+{
+	struct inlay_listing *l = calloc(1, sizeof *l);
+
+	if (l) {
+		l->handle[INLAY_LOCAL] = local;
+		l->handle[INLAY_REMOTE] = remote;
+	}
+	return l;
+}
+
 uint64_t inlay_listing_remote_handle(const struct inlay_listing *l)
 {
 	return l->handle[INLAY_REMOTE];
@@ -67,7 +79,7 @@ static void opened_remote(struct inlay_op *op, const struct inlay_reply *r)
 	int err = r->status < 0 ? r->status : INLAY_OP_GET(opendir, r, &rep);
 
 	if (err == 0) {
-		l = calloc(1, sizeof *l);
+		l = inlay_listing_new(local, rep.handle);
 		err = l ? 0 : -INLAY_ENOMEM;
 		if (err < 0)
 			inlay_redirect_close_handle(op->redirect, op->lane, INLAY_REMOTE, rep.handle);
@@ -77,14 +89,13 @@ static void opened_remote(struct inlay_op *op, const struct inlay_reply *r)
 		inlay_op_end(op, err);
 		return;
 	}
-	l->handle[INLAY_LOCAL] = local;
-	l->handle[INLAY_REMOTE] = rep.handle;
 	err = inlay_op_opened(op, op->node, INLAY_LOCAL, local, true, rep.token);
 	if (err < 0) {
 		inlay_redirect_close_handle(op->redirect, op->lane, INLAY_REMOTE, rep.handle);
 		free(l);
 	} else {
 		op->opened->listing = l;
+		inlay_estate_file_remote(op->redirect->estate, op->opened->number, rep.handle);
 	}
 	inlay_op_end(op, err);
 }
@@ -240,6 +251,7 @@ static void gathered(struct inlay_op *op, const struct inlay_reply *r)
 		op->file->listing->cookie = 0;
 		gather(op, INLAY_REMOTE);
 	} else {
+		op->file->listing->gathered = true;
 		give_out(op);
 	}
 }
@@ -290,10 +302,12 @@ void inlay_listing_read(struct inlay_op *op)
 		inlay_op_end(op, -INLAY_EBUSY);
 		return;
 	}
-	if (op->in.io.off != 0) {
+	/* One that another process had begun is gathered anew: positions are the same while nothing changes. */
+	if (op->in.io.off != 0 && l->gathered) {
 		give_out(op);
 		return;
 	}
+	l->gathered = false;
 	clear(l);
 	l->cookie = 0;
 	if (inlay_map_init(&l->by_name) < 0)

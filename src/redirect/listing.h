@@ -11,6 +11,8 @@
 
 struct inlay_listing;
 
+/* Of handles that are open; nothing is gathered. NULL: out of memory. */
+struct inlay_listing *inlay_listing_new(uint64_t local, uint64_t remote);
 void inlay_listing_free(struct inlay_listing *l); /* NULL is fine */
 uint64_t inlay_listing_remote_handle(const struct inlay_listing *l);
 /* inlay_op_opendir of a merged directory: opens both halves. */

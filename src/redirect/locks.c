@@ -185,7 +185,8 @@ static void join_waiters(struct inlay_op *op)
 void inlay_op_lock(struct inlay_op *op)
 {
 	op->kind = INLAY_LOCK;
-	atomic_fetch_add_explicit(&op->file->lock_uses, 1, memory_order_relaxed);
+	if (atomic_fetch_add_explicit(&op->file->lock_uses, 1, memory_order_relaxed) == 0)
+		inlay_estate_file_mark(op->redirect->estate, op->file->number, INLAY_FILE_LOCKED);
 	atomic_fetch_add_explicit(&op->file->node->lock_uses, 1, memory_order_relaxed);
 	join_waiters(op);
 	ask(op);

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/table.h"
+#include "redirect/estate.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@ struct inlay_nodes {
 	struct inlay_hash_key seed;
 	struct inlay_table *table;           /* number -> node */
 	struct inlay_node *root;
+	struct inlay_estate *estate;         /* NULL: nobody takes over */
 	pthread_mutex_t lock;                /* map, and of every node: lookups, pins, parent, name */
 	struct inlay_map map[INLAY_SIDES];   /* identity -> node */
 	pthread_mutex_t freed_lock;          /* of the rest */
@@ -46,6 +48,7 @@ static void free_node(void *object, void *arg)
 	while ((n = ns->freed)) {
 		ns->freed = n->next_freed;
 		pthread_mutex_unlock(&ns->freed_lock);
+		inlay_estate_node_gone(ns->estate, n->table_id);
 		inlay_node_put(n->parent);
 		free(n->name);
 		free(n);
@@ -129,6 +132,11 @@ fail:
 	return -INLAY_ENOMEM;
 }
 
+void inlay_nodes_keep(struct inlay_nodes *ns, struct inlay_estate *estate)
+{
+	ns->estate = estate;
+}
+
 static void drop_parent(uint64_t id, void *object, void *arg)
 {
 	struct inlay_node *n = object, *parent = n->parent;
@@ -142,6 +150,7 @@ void inlay_nodes_free(struct inlay_nodes *ns)
 {
 	if (!ns)
 		return;
+	ns->estate = NULL;
 	if (ns->table)
 		inlay_table_each(ns->table, drop_parent, NULL);
 	inlay_table_free(ns->table);
@@ -155,6 +164,11 @@ void inlay_nodes_free(struct inlay_nodes *ns)
 struct inlay_node *inlay_node_get(struct inlay_nodes *ns, uint64_t number)
 {
 	return inlay_table_get(ns->table, number == INLAY_ROOT_NUMBER ? ns->root->table_id : number);
+}
+
+struct inlay_node *inlay_node_of_table(struct inlay_nodes *ns, uint64_t table_id)
+{
+	return inlay_table_get(ns->table, table_id);
 }
 
 struct inlay_node *inlay_node_ref(struct inlay_node *n)
@@ -183,7 +197,7 @@ static bool is_above_locked(const struct inlay_node *n, const struct inlay_node 
  * Notes where the node was seen last. A failed allocation keeps the old name, which serves as well; so does a place
  * beneath itself, which a directory seems to have when others moved it and not every name on the way was seen since.
  */
-static void rename_locked(struct inlay_node *n, struct inlay_node *parent, struct inlay_str name,
+static bool rename_locked(struct inlay_node *n, struct inlay_node *parent, struct inlay_str name,
                           struct inlay_node **ret_old_parent)
 {
 	bool moved = n->parent != parent;
@@ -191,17 +205,17 @@ static void rename_locked(struct inlay_node *n, struct inlay_node *parent, struc
 
 	*ret_old_parent = NULL;
 	if (n->number == INLAY_ROOT_NUMBER || n == parent)
-		return;
+		return false;
 	if (!moved && strlen(n->name) == name.len && memcmp(n->name, name.p, name.len) == 0)
-		return;
+		return false;
 	if (moved && n->parent && is_above_locked(n, parent))
-		return;
+		return false;
 	copy = strndup(name.p, name.len);
 	if (!copy)
-		return;
+		return false;
 	if (moved && !inlay_node_ref(parent)) { /* forgotten meanwhile */
 		free(copy);
-		return;
+		return false;
 	}
 	free(n->name);
 	n->name = copy;
@@ -209,6 +223,7 @@ static void rename_locked(struct inlay_node *n, struct inlay_node *parent, struc
 		*ret_old_parent = n->parent;
 		n->parent = parent;
 	}
+	return true;
 }
 
 static void unmap_locked(struct inlay_nodes *ns, struct inlay_node *n)
@@ -217,6 +232,7 @@ static void unmap_locked(struct inlay_nodes *ns, struct inlay_node *n)
 		if (n->has[side])
 			inlay_map_remove(&ns->map[side], &n->link[side]);
 	n->replaced = true; /* as is one that was forgotten */
+	inlay_estate_node(ns->estate, n, false);
 }
 
 /* Identities never change within a node, as operations read them without a lock. */
@@ -259,6 +275,8 @@ static struct inlay_node *learn_locked(struct inlay_nodes *ns, uint32_t type, co
 		}
 		if (owner)
 			owner->pins[side]++;
+		if (owner && owner != n)
+			inlay_estate_node(ns->estate, owner, false);
 	}
 	n->lookups++;
 	return n;
@@ -269,11 +287,13 @@ struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str 
 {
 	struct inlay_nodes *ns = parent->nodes;
 	struct inlay_node *n, *old_parent = NULL;
+	bool placed;
 
 	pthread_mutex_lock(&ns->lock);
 	n = learn_locked(ns, type, ids, absent);
+	placed = n && rename_locked(n, parent, name, &old_parent);
 	if (n)
-		rename_locked(n, parent, name, &old_parent);
+		inlay_estate_node(ns->estate, n, placed);
 	pthread_mutex_unlock(&ns->lock);
 	inlay_node_put(old_parent);
 	return n;
@@ -290,6 +310,7 @@ bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struc
 		add_side_locked(n, (int)side, id);
 	is_it = n->has[side] && memcmp(&n->id[side], id, sizeof *id) == 0;
 	n->pins[side] += is_it;
+	inlay_estate_node(ns->estate, n, false);
 	pthread_mutex_unlock(&ns->lock);
 	return is_it;
 }
@@ -310,6 +331,8 @@ bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, 
 			ret->id[side] = n->id[side];
 			ret->pins[side] = n->pins[side];
 		}
+	} else {
+		inlay_estate_node(ns->estate, n, false);
 	}
 	pthread_mutex_unlock(&ns->lock);
 	inlay_node_put(n);
@@ -368,4 +391,75 @@ struct inlay_node *inlay_node_parent(struct inlay_node *n, char name[INLAY_NAME_
 uint64_t inlay_nodes_count(const struct inlay_nodes *ns)
 {
 	return inlay_table_count(ns->table);
+}
+
+/* ---- of another process ---- */
+
+void inlay_nodes_begin(struct inlay_nodes *ns, uint32_t life)
+{
+	inlay_table_begin_at(ns->table, (life << 20) + 1);
+}
+
+int inlay_node_revive(struct inlay_nodes *ns, const struct inlay_node_past *p)
+{
+	struct inlay_node *n;
+
+	if (p->number == ns->root->table_id)
+		return 0;
+	n = calloc(1, sizeof *n);
+	if (!n)
+		return -INLAY_ENOMEM;
+	*n = (struct inlay_node){.number = p->number, .type = p->type, .nodes = ns, .table_id = p->number, .lookups = p->lookups,
+	                         .pins = {p->pins[0], p->pins[1]}, .replaced = p->replaced};
+	inlay_list_init(&n->held);
+	n->name = strdup("");
+	if (!n->name || !inlay_table_restore(ns->table, n, p->number)) {
+		free(n->name);
+		free(n);
+		return -INLAY_ENOMEM;
+	}
+	for (int side = 0; side < INLAY_SIDES; side++) {
+		if (!p->has[side])
+			continue;
+		if (!n->replaced && find_locked(ns, side, &p->id[side]))
+			n->replaced = true; /* killed in the middle of making another one of it */
+		n->id[side] = p->id[side];
+		atomic_store(&n->has[side], true);
+	}
+	for (int side = 0; side < INLAY_SIDES && !n->replaced; side++)
+		if (n->has[side])
+			inlay_map_add(&ns->map[side], &n->link[side], id_hash(ns, &n->id[side]));
+	return 0;
+}
+
+int inlay_node_place(struct inlay_nodes *ns, uint64_t number, uint64_t parent, struct inlay_str name)
+{
+	struct inlay_node *n = inlay_table_get(ns->table, number), *above, *old = NULL;
+
+	if (!n)
+		return -INLAY_EINVAL;
+	above = inlay_table_get(ns->table, parent);
+	if (!above)
+		above = inlay_node_ref(ns->root); /* forgotten, and its own row gone: rules may judge by another path */
+	if (n != ns->root && !n->parent)
+		(void)rename_locked(n, above, name, &old);
+	inlay_node_put(above);
+	inlay_node_put(n);
+	return 0;
+}
+
+static void settle(uint64_t id, void *object, void *arg)
+{
+	struct inlay_nodes *ns = arg;
+	struct inlay_node *n = object;
+
+	if (n->lookups || n == ns->root)
+		return;
+	unmap_locked(ns, n);
+	(void)inlay_table_remove(ns->table, id);
+}
+
+void inlay_nodes_settle(struct inlay_nodes *ns)
+{
+	inlay_table_each(ns->table, settle, ns);
 }

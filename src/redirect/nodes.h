@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct inlay_estate;
 struct inlay_nodes;
 
 struct inlay_node {
@@ -54,8 +55,29 @@ int inlay_nodes_new(const struct inlay_hash_key *seed, const struct inlay_node_i
                     struct inlay_nodes **ret);
 void inlay_nodes_free(struct inlay_nodes *ns); /* no reference may be outstanding */
 
+/* What changes from now on is written to the estate. */
+void inlay_nodes_keep(struct inlay_nodes *ns, struct inlay_estate *estate);
+
+/* A node as another process left it. */
+struct inlay_node_past {
+	uint64_t number; /* in the table */
+	uint32_t type;
+	bool has[INLAY_SIDES], replaced;
+	struct inlay_node_id id[INLAY_SIDES];
+	uint64_t lookups, pins[INLAY_SIDES];
+};
+/*
+ * Nodes of another process, in a table that has its root alone: first each by revive, in the order of the low halves of their numbers,
+ * then each by place, then settle once. life: how many had them before. -INLAY_ENOMEM; -INLAY_EINVAL: that can't be.
+ */
+void inlay_nodes_begin(struct inlay_nodes *ns, uint32_t life);
+int inlay_node_revive(struct inlay_nodes *ns, const struct inlay_node_past *p);
+int inlay_node_place(struct inlay_nodes *ns, uint64_t number, uint64_t parent, struct inlay_str name);
+void inlay_nodes_settle(struct inlay_nodes *ns);
+
 /* A reference, or NULL for a number that is not known. Lock-free. */
 struct inlay_node *inlay_node_get(struct inlay_nodes *ns, uint64_t number);
+struct inlay_node *inlay_node_of_table(struct inlay_nodes *ns, uint64_t table_id);
 struct inlay_node *inlay_node_ref(struct inlay_node *n);
 void inlay_node_put(struct inlay_node *n); /* NULL is fine */
 

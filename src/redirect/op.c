@@ -15,6 +15,7 @@ static void release_file(void *object, void *arg)
 {
 	struct inlay_file *f = object;
 
+	inlay_estate_file_gone(((struct inlay_redirect *)arg)->estate, f->number);
 	if (atomic_load(&f->lock_uses)) /* never closed: the whole attachment ends */
 		inlay_held_drop(arg, f);
 	inlay_listing_free(f->listing);
@@ -72,7 +73,8 @@ static void op_answered(struct inlay_call *c, const struct inlay_reply *r)
 {
 	struct inlay_op *op = inlay_container(c, struct inlay_op, call);
 	static const struct inlay_reply late = {.status = -INLAY_EIO}, stale = {.status = -INLAY_ESTALE};
-	int status = r && op->side == INLAY_REMOTE ? r->status : 0;
+	/* What is local can be lost, too, where another process had opened it. */
+	int status = r && (op->side == INLAY_REMOTE || op->redirect->estate) ? r->status : 0;
 
 	op->reply = r;
 	/* A server that stays away longer than it may is to programs what a disk that stays away is. */
@@ -190,6 +192,7 @@ int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_sid
 		inlay_redirect_close_handle(op->redirect, op->lane, side, handle);
 		return err;
 	}
+	inlay_estate_file(op->redirect->estate, f, op->call.origin);
 	op->opened = f;
 	return 0;
 }

@@ -96,6 +96,8 @@ void inlay_held_granted(struct inlay_op *op);
 void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f);
 /* What is held of asked's owner from asked->start on, one way up to its end: as a LOCK to be sent, an UNLOCK where it's nothing. */
 struct inlay_lock_req inlay_held_piece(struct inlay_redirect *r, struct inlay_file *f, const struct inlay_lock_req *asked);
+/* One that another process had, as its row in the estate says. False: out of memory. */
+bool inlay_held_restore(struct inlay_file *f, const struct inlay_lock_req *l, uint32_t row);
 /* The next lock of the file that this run (redirect->reclaims) has not had yet, as a LOCK to be sent. */
 bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t run, struct inlay_lock_req *ret);
 

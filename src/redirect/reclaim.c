@@ -56,6 +56,13 @@ static void note_loss(struct inlay_file *f)
 		atomic_store(&f->lost, true);
 }
 
+static void mark_lost(struct inlay_redirect *r, struct inlay_file *f)
+{
+	note_loss(f);
+	if (atomic_load(&f->lost))
+		inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOST);
+}
+
 static void forget_changes(uint64_t number, void *object, void *arg)
 {
 	struct inlay_file *f = object;
@@ -81,7 +88,7 @@ static void collect(uint64_t number, void *object, void *arg)
 	struct reclaim *rc = arg;
 
 	if (rc->crashed && ((struct inlay_file *)object)->side == INLAY_REMOTE)
-		note_loss(object);
+		mark_lost(rc->redirect, object);
 	if (!remote_handle(object) || is_over(rc->redirect, object))
 		return;
 	if (rc->count == rc->cap) {
@@ -158,12 +165,18 @@ static void closed(struct inlay_call *c, const struct inlay_reply *r)
 	go_on(it);
 }
 
+static void drop_locks(struct item *it)
+{
+	if (it->file->side == INLAY_REMOTE)
+		inlay_held_drop(it->reclaim->redirect, it->file);
+}
+
 static void give_up(struct item *it)
 {
 	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_CLOSE, it->room, sizeof it->room);
 
 	it->reclaim->stale++;
-	inlay_held_drop(it->reclaim->redirect, it->file);
+	drop_locks(it);
 	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = it->file->handle});
 	send(it, &w, closed);
 }
@@ -192,7 +205,8 @@ static void next_lock(struct item *it)
 		give_up(it);
 		return;
 	}
-	if (!inlay_held_next(r, it->file, it->reclaim->run, &req)) {
+	/* What a merged directory has is locked locally. */
+	if (it->file->side != INLAY_REMOTE || !inlay_held_next(r, it->file, it->reclaim->run, &req)) {
 		it->reclaim->files++;
 		item_idle(it);
 		go_on(it);
@@ -214,7 +228,7 @@ static void reopened(struct inlay_call *c, const struct inlay_reply *r)
 		return;
 	}
 	it->reclaim->stale++;
-	inlay_held_drop(it->reclaim->redirect, it->file);
+	drop_locks(it);
 	item_idle(it);
 	go_on(it);
 }

@@ -12,6 +12,7 @@
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/table.h"
+#include "redirect/estate.h"
 #include "redirect/judge.h"
 #include "redirect/nodes.h"
 #include "session/client.h"
@@ -33,6 +34,8 @@ struct inlay_side_port {
 	void (*cancel)(struct inlay_side_port *port, unsigned lane, struct inlay_call *call);
 	/* Whether completions of this port are running up the stack: another port must not lose the loop under them. */
 	bool (*is_nested)(struct inlay_side_port *port, unsigned lane);
+	/* No further call of this origin comes (struct inlay_call). NULL: nobody cares. On the lane's thread. */
+	void (*settle)(struct inlay_side_port *port, unsigned lane, uint64_t origin);
 	bool present;       /* false: nothing exists on this side */
 	bool wants_forget;  /* it pins nodes until they are forgotten */
 	uint32_t max_data;  /* payload bytes of one READ or WRITE */
@@ -73,6 +76,7 @@ struct inlay_redirect {
 	struct inlay_stats *stats; /* one per lane */
 	unsigned lanes;
 	bool readonly;
+	struct inlay_estate *estate; /* what a successor will need; NULL: there will be none */
 	/* Lock requests that wait, found by EVENT_LOCK and by interrupts; lock covers the list. */
 	pthread_mutex_t waiters_lock;
 	struct inlay_list waiters;
@@ -264,6 +268,16 @@ struct inlay_reclaim_ops {
 };
 /* -INLAY_ENOMEM: nothing is called. */
 int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_uuid *boot, const struct inlay_reclaim_ops *ops, void *arg);
+
+/*
+ * The same for what is open on the local side, of a process before this one. execute: does the call, whose done is not used, and
+ * returns its status; token: by which a node may be opened again. Returns how many files are stale. Before there are loops.
+ */
+struct inlay_local_reclaim_ops {
+	int (*execute)(void *arg, const struct inlay_call *c);
+	uint64_t (*token)(void *arg, const struct inlay_node_id *node, uint32_t flags, uint32_t kind);
+};
+unsigned inlay_redirect_reclaim_local(struct inlay_redirect *r, const struct inlay_local_reclaim_ops *ops, void *arg);
 
 /* Gives up every waiting lock, and each that comes: before the loops stop. Any thread. */
 void inlay_redirect_stop_waiting(struct inlay_redirect *r);

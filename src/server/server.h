@@ -133,6 +133,13 @@ int inlay_local_session_new(struct inlay_server *s, const char *export_name,
                             struct inlay_node_id *ret_root, struct inlay_attr *ret_attr, struct inlay_session **ret);
 /* Before its first request: it is this client's, and may reclaim what the client had in a session before. */
 void inlay_local_session_reclaim(struct inlay_session *ss, const struct inlay_uuid *client, bool had_session);
+/* The token by which the session may REOPEN this node of its own. kind: enum inlay_reopen_kind. */
+uint64_t inlay_local_session_token(const struct inlay_session *ss, const struct inlay_node_id *node, uint32_t flags, uint32_t kind);
+/*
+ * Where the session's requests of that lane are recorded; slot, seq and redo are the caller's to set. False: nowhere, or
+ * requests of this type never are.
+ */
+bool inlay_local_session_record(struct inlay_session *ss, uint32_t lane, uint16_t type, struct record_ref *ret);
 /* Frees its handles and locks; no request may be under way. */
 void inlay_local_session_free(struct inlay_session *ss);
 /* The host's descriptor behind an open handle, duplicated (the caller closes it), for passthrough; or a status. */

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/log.h"
+#include "server/execute.h"
 #include "server/internal.h"
 #include "server/locks.h"
 
@@ -350,6 +351,19 @@ void inlay_local_session_reclaim(struct inlay_session *ss, const struct inlay_uu
 	ss->client = *client;
 	ss->reclaim = had_session ? RECLAIM_OPEN : RECLAIM_NONE;
 	session_record(ss);
+}
+
+uint64_t inlay_local_session_token(const struct inlay_session *ss, const struct inlay_node_id *node, uint32_t flags, uint32_t kind)
+{
+	return reopen_token(ss, node, flags, kind);
+}
+
+bool inlay_local_session_record(struct inlay_session *ss, uint32_t lane, uint16_t type, struct record_ref *ret)
+{
+	if (!ss->record || lane >= INLAY_LANES_MAX || !redo_is_noted(&(struct inlay_request){.type = type}))
+		return false;
+	*ret = (struct record_ref){.lane = record_lane(ss->record, lane), .tag = session_tag(ss)};
+	return ret->lane;
 }
 
 void inlay_local_session_free(struct inlay_session *ss)

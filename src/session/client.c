@@ -53,8 +53,10 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 /* The slot stays taken. */
 static void slot_leave(struct inlay_lane *l, uint32_t slot)
 {
-	if (l->slot[slot].call && l->slot[slot].call->redo)
+	if (l->slot[slot].call && l->slot[slot].call->redo) {
 		l->redoing--;
+		lane_row_redone(l, l->slot[slot].call);
+	}
 	l->slot[slot].call = NULL;
 }
 
@@ -179,7 +181,9 @@ static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns
 	l->redoing += c->redo;
 	l->slot[slot].call = c;
 	c->slot = slot;
-	lane_send(l, c, ++l->slot[slot].seq, 0, now_ns);
+	l->slot[slot].seq++;
+	lane_row_note(l, c);
+	lane_send(l, c, l->slot[slot].seq, 0, now_ns);
 }
 
 static bool may_send(const struct inlay_lane *l)
@@ -211,7 +215,7 @@ void lane_pump(struct inlay_lane *l, uint64_t now_ns)
  * A call given up while its lane was down may have reached the server or not, and its bytes are gone. A PING with its
  * slot and number settles both: the server answers with the kept reply, or executes the PING in its place.
  */
-static void send_filler(struct inlay_lane *l, uint32_t slot, uint64_t now_ns)
+void lane_send_filler(struct inlay_lane *l, uint32_t slot, uint64_t now_ns)
 {
 	uint8_t head[INLAY_FRAME_HEADER];
 	struct inlay_call filler = {.type = INLAY_PING, .head = head, .slot = slot};
@@ -225,7 +229,7 @@ void lane_replay(struct inlay_lane *l, uint64_t now_ns)
 		if (l->slot[i].call)
 			lane_send(l, l->slot[i].call, l->slot[i].seq, INLAY_FRAME_REPLAY, now_ns);
 		else if (l->slot[i].abandoned)
-			send_filler(l, i, now_ns);
+			lane_send_filler(l, i, now_ns);
 	}
 }
 
@@ -244,9 +248,9 @@ static bool opens_only(const struct inlay_call *c)
 	return inlay_get_open_req(&r, &m) == 0 && !(m.flags & INLAY_O_TRUNC);
 }
 
-static enum fate fate_of(const struct inlay_call *c)
+static enum fate fate_of_type(uint32_t type)
 {
-	switch (c->type) {
+	switch (type) {
 	case INLAY_CLOSE:
 	case INLAY_FORGET:
 	case INLAY_LOCK_CANCEL:
@@ -259,11 +263,14 @@ static enum fate fate_of(const struct inlay_call *c)
 	case INLAY_COMMIT:
 	case INLAY_SYNCFS:
 		return FATE_AGAIN;
-	case INLAY_OPEN:
-		return opens_only(c) ? FATE_AGAIN : FATE_FAILED;
 	default:
-		return inlay_message_flags(c->type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
+		return inlay_message_flags((uint16_t)type) & INLAY_MSG_MUTATES ? FATE_FAILED : FATE_AGAIN;
 	}
+}
+
+static enum fate fate_of(const struct inlay_call *c)
+{
+	return c->type == INLAY_OPEN && opens_only(c) ? FATE_AGAIN : fate_of_type(c->type);
 }
 
 /* A server that keeps a record knows what became of it; of a COMMIT: what the disk said, which it says once. */
@@ -272,17 +279,27 @@ static bool is_redone(const struct inlay_call *c)
 	return !c->reclaims && (fate_of(c) == FATE_FAILED || c->type == INLAY_COMMIT || c->type == INLAY_SYNCFS);
 }
 
-/* What the call was in the session that is lost: the first, should there be more of them. */
-static void set_prior(const struct inlay_lane *l, struct inlay_call *c, uint32_t slot)
+bool lane_is_redone(uint32_t type)
+{
+	return fate_of_type(type) == FATE_FAILED || type == INLAY_COMMIT || type == INLAY_SYNCFS;
+}
+
+uint32_t lane_prior_where(const struct inlay_lane *l, uint32_t slot)
 {
 	const uint8_t *id = l->session.bytes;
 
+	return slot | (uint32_t)id[0] << 8 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 24;
+}
+
+/* What the call was in the session that is lost: the first, should there be more of them. */
+static void set_prior(const struct inlay_lane *l, struct inlay_call *c, uint32_t slot)
+{
 	c->sent = true;
 	if (c->redo)
 		return;
 	c->redo = true;
 	c->prior_seq = (uint32_t)l->slot[slot].seq;
-	c->prior_where = slot | (uint32_t)id[0] << 8 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 24;
+	c->prior_where = lane_prior_where(l, slot);
 }
 
 void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo)
@@ -292,6 +309,7 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo)
 
 	inlay_list_init(&again);
 	inlay_list_init(&over);
+	lane_row_lost(l, redo);
 	for (uint32_t i = 0; i < l->slots; i++) {
 		struct inlay_call *c = l->slot[i].call;
 
@@ -349,6 +367,13 @@ void inlay_lane_submit(struct inlay_lane *l, struct inlay_call *c, uint64_t now_
 	take_call(c, false, now_ns);
 	if (l->state == INLAY_LANE_DEAD) {
 		finish(c, l->why_dead);
+		return;
+	}
+	if (l->expected && c->origin && lane_row_claim(l, c)) {
+		if (c->slot == INLAY_NO_SLOT)
+			lane_pump(l, now_ns);
+		else if (may_send(l))
+			lane_send(l, c, l->slot[c->slot].seq, INLAY_FRAME_REPLAY, now_ns);
 		return;
 	}
 	if (may_send(l) && queue_of(l) == &l->waiting && inlay_list_empty(&l->waiting) && may_take_slot(l, c))

@@ -58,6 +58,7 @@ struct inlay_call {
 	 * lane sees to it that the slot is settled. NULL: as if that were the answer. done() follows.
 	 */
 	struct inlay_call *(*heir)(struct inlay_call *c);
+	uint64_t origin;     /* of what it is done for: a number that comes again when this process's successor is asked anew; 0: none */
 	/* The lane's: */
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */
@@ -65,6 +66,25 @@ struct inlay_call {
 	bool redo;           /* sent in a session that is lost, as this: */
 	uint32_t prior_where, prior_seq; /* as the frame's header has them */
 	uint64_t submit_ns;
+};
+
+/*
+ * What a lane leaves to its successor in another process, in memory that outlives this one (heir.c). A row is written before its
+ * frame is sent, and stands until its slot is used again: so an answer may be asked for once more until then.
+ */
+struct inlay_slot_row {
+	uint64_t seq;       /* sent last, or about to be */
+	uint64_t origin;    /* the call's; 0: nobody asks for it again */
+	uint32_t type;
+	uint32_t prior_seq; /* != 0: a redo, with prior_where */
+	uint32_t prior_where, pad;
+};
+struct inlay_lane_row {
+	struct inlay_uuid session; /* whose slots these are */
+	uint32_t slots;            /* 0: it was never OPEN */
+	uint32_t pad;
+	struct inlay_slot_row slot[INLAY_SLOTS_MAX];
+	struct inlay_slot_row redo[INLAY_SLOTS_MAX]; /* of lost sessions, not answered yet; seq unused */
 };
 
 struct inlay_lane_ops {
@@ -140,6 +160,8 @@ struct inlay_lane {
 	struct inlay_lane_slot *slot; /* slots entries: call and seq */
 	uint32_t *free_slots;        /* stack of free slot numbers */
 	uint64_t hello_seq;
+	struct inlay_lane_row *row;  /* NULL: nothing is left to anybody */
+	uint32_t expected;           /* calls of the predecessor that are asked for anew: taken slots, and rows of redo */
 	struct inlay_call ping;
 	uint8_t ping_head[INLAY_FRAME_HEADER];
 	bool pinging;
@@ -154,6 +176,21 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 void inlay_lane_end(struct inlay_lane *l);
 /* Ends the lane first. */
 void inlay_lane_done(struct inlay_lane *l);
+
+/*
+ * From now on the lane keeps the row, which is zeroed. After inlay_lane_init(), before the lane was ever connected.
+ */
+void inlay_lane_keep(struct inlay_lane *l, struct inlay_lane_row *row);
+/*
+ * Instead: the lane goes on where the one that kept the row stopped, DOWN. is_asked: whether the call of this origin will be submitted
+ * again, to this lane; it then takes its old slot, and is done once. Whoever learns that it won't be says inlay_lane_settle(). All else
+ * that was in slots is settled with the server.
+ */
+void inlay_lane_inherit(struct inlay_lane *l, struct inlay_lane_row *row, bool (*is_asked)(void *arg, uint64_t origin), void *arg);
+/* The lane, among rows, whose predecessor had a request of this origin; -1: none. Before inlay_lane_inherit(). */
+int inlay_lane_of_origin(const struct inlay_lane_row *rows, uint32_t count, uint64_t origin);
+/* No further call of this origin comes. On the lane's thread. */
+void inlay_lane_settle(struct inlay_lane *l, uint64_t origin, uint64_t now_ns);
 
 /*
  * The transport is connected: HELLO goes out. A lane other than 0 needs client->session; when the server doesn't know

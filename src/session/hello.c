@@ -208,6 +208,8 @@ int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const ui
 	if (!resumed)
 		lane_session_lost(l, m.slots, m.features & INLAY_FEATURE_RECLAIM);
 	l->session = m.session;
+	if (!resumed)
+		lane_row_begin(l);
 	if (again)
 		l->client->reclaiming = true;
 	if (l->index == 0 && l->client->reclaiming)

@@ -12,6 +12,7 @@ struct inlay_lane_slot {
 	struct inlay_call *call;
 	uint64_t seq; /* of the last request sent */
 	bool abandoned;
+	bool expected; /* as abandoned, but a successor of its call is coming */
 };
 
 void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_ns);
@@ -35,6 +36,22 @@ void lane_slots_reset(struct inlay_lane *l, uint32_t slots);
  * waiting. redo: the server can be asked what has become of those that change something.
  */
 void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo);
+/* Asks again for what has no call any more: the server's answer frees the slot. */
+void lane_send_filler(struct inlay_lane *l, uint32_t slot, uint64_t now_ns);
+
+/* ---- heir.c; all of it does nothing where the lane has no row ---- */
+/* Call c is about to be sent from its slot. */
+void lane_row_note(struct inlay_lane *l, const struct inlay_call *c);
+/* The slots are those of l->session now, all unused; what is on l->redo waits for its turn in it. */
+void lane_row_begin(struct inlay_lane *l);
+/* The session is lost: expected calls that change something are to be redone. */
+void lane_row_lost(struct inlay_lane *l, bool redo);
+/* A redo was answered, or given up. */
+void lane_row_redone(struct inlay_lane *l, const struct inlay_call *c);
+/* True: the call has taken the place of its predecessor's, in a slot or on l->redo. */
+bool lane_row_claim(struct inlay_lane *l, struct inlay_call *c);
+uint32_t lane_prior_where(const struct inlay_lane *l, uint32_t slot);
+bool lane_is_redone(uint32_t type);
 int lane_hello_reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_t *body, uint64_t now_ns);
 
 #endif

@@ -298,7 +298,7 @@ static void request(struct fuzz *z, uint32_t opcode, uint8_t node, uint8_t file,
 		memcpy(p + sizeof h, file < KNOWN ? &z->nodes[file] : &(uint64_t){file}, 8);
 	if (opcode == FUSE_INTERRUPT && len >= 8)
 		memcpy(p + sizeof h, &(uint64_t){z->unique - file}, 8);
-	inlay_fuse_take(&z->channel, p, sizeof h + len);
+	inlay_fuse_take(&z->channel, z->channel.source.fd, z->channel.chunk, p, sizeof h + len);
 	inlay_loop_drain(inlay_crew_loop(z->crew, 0));
 	hear(z);
 	if (z->w.side[INLAY_REMOTE].hold)

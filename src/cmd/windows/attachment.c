@@ -494,6 +494,12 @@ static int both_names(const char *path, struct inlay_winpath **ret)
 	return status;
 }
 
+int inlay_attachment_restart(struct inlay_attachment *a)
+{
+	(void)a;
+	return -INLAY_ENOTSUP;
+}
+
 int inlay_attachment_explain(struct inlay_attachment *a, const char *path, struct inlay_explanation *ret)
 {
 	struct inlay_explanation e = {0};

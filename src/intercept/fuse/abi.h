@@ -17,6 +17,11 @@
 
 #define INLAY_FUSE_DIRECT_IO_ALLOW_MMAP (UINT64_C(1) << 36)
 #define INLAY_FUSE_PASSTHROUGH (UINT64_C(1) << 37)
+#define INLAY_FUSE_HAS_RESEND (UINT64_C(1) << 39)
+
+/* A notification: every request that was read and not answered is to be read again, its number with this bit set. */
+#define INLAY_FUSE_NOTIFY_RESEND 7
+#define INLAY_FUSE_UNIQUE_RESEND (UINT64_C(1) << 63)
 
 #define INLAY_FOPEN_PARALLEL_DIRECT_WRITES (1u << 6)
 #define INLAY_FOPEN_PASSTHROUGH (1u << 7)

@@ -53,6 +53,17 @@ static uint64_t moved_bytes(const struct inlay_fuse_request *rq)
 	return rq->opcode == FUSE_WRITE ? rq->op.data_len : 0;
 }
 
+/* A predecessor had begun it, and its calls have been made again, or never will be. */
+static void settle(struct inlay_op *op)
+{
+	for (int side = 0; side < INLAY_SIDES; side++) {
+		struct inlay_side_port *port = op->redirect->port[side];
+
+		if (port->settle)
+			port->settle(port, op->lane, op->call.origin);
+	}
+}
+
 static void free_request(struct inlay_fuse_request *rq, int status)
 {
 	struct inlay_op *op = &rq->op;
@@ -61,6 +72,8 @@ static void free_request(struct inlay_fuse_request *rq, int status)
 	if (op->kind && op->kind < INLAY_MESSAGE_TOP)
 		inlay_stats_add(op->redirect, op->lane, op->kind, op->side, status < 0, moved_bytes(rq),
 		                now_ns() - rq->start_ns);
+	if (rq->resent)
+		settle(op);
 	inlay_node_put(op->node);
 	inlay_node_put(op->to);
 	inlay_node_put(op->found);
@@ -80,15 +93,15 @@ static void tell_over(struct inlay_fuse *f)
 		f->config.over(f->config.arg);
 }
 
-static bool write_out(struct inlay_fuse_channel *ch, struct iovec *iov, int count)
+static bool write_out(struct inlay_fuse *f, int fd, struct iovec *iov, int count)
 {
 	ssize_t n;
 
 	do {
-		n = writev(ch->source.fd, iov, count);
+		n = writev(fd, iov, count);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == ENODEV)
-		tell_over(ch->fuse);
+		tell_over(f);
 	return n >= 0; /* ENOENT: the caller was killed and the kernel no longer waits */
 }
 
@@ -101,7 +114,7 @@ bool inlay_fuse_answer(struct inlay_fuse_request *rq, int status, const void *ou
 	if (status < 0)
 		len = 0;
 	h.len = (uint32_t)(sizeof h + len);
-	taken = write_out(rq->channel, iov, len ? 2 : 1);
+	taken = write_out(rq->channel->fuse, rq->fd, iov, len ? 2 : 1);
 	free_request(rq, status);
 	return taken;
 }
@@ -111,7 +124,7 @@ void inlay_fuse_answer_early(struct inlay_fuse_request *rq, int status)
 	struct fuse_out_header h = {.unique = rq->unique, .error = -inlay_status_errno(status), .len = sizeof h};
 
 	rq->early = true;
-	(void)write_out(rq->channel, &(struct iovec){&h, sizeof h}, 1);
+	(void)write_out(rq->channel->fuse, rq->fd, &(struct iovec){&h, sizeof h}, 1);
 }
 
 bool inlay_fuse_answer_status(struct inlay_fuse_request *rq, int status)
@@ -134,7 +147,7 @@ bool inlay_fuse_answer_data(struct inlay_fuse_request *rq, const void *data, siz
 		iov[count++] = (struct iovec){(void *)(uintptr_t)zero, part};
 		zeros -= part;
 	}
-	taken = write_out(rq->channel, iov, count);
+	taken = write_out(rq->channel->fuse, rq->fd, iov, count);
 	free_request(rq, 0);
 	return taken;
 }
@@ -223,7 +236,7 @@ static void op_unused(struct inlay_op *op, int status)
 	inlay_fuse_answer_status(inlay_fuse_request_of(op), status);
 }
 
-void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len)
+void inlay_fuse_take(struct inlay_fuse_channel *ch, int fd, struct inlay_chunk *chunk, const uint8_t *p, size_t len)
 {
 	const struct fuse_in_header *in = (const void *)p;
 	struct inlay_fuse_request *rq;
@@ -234,19 +247,22 @@ void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len
 	if (!rq) {
 		struct fuse_out_header h = {.unique = in->unique, .error = -ENOMEM, .len = sizeof h};
 
-		write_out(ch, &(struct iovec){&h, sizeof h}, 1);
+		write_out(ch->fuse, fd, &(struct iovec){&h, sizeof h}, 1);
 		return;
 	}
 	inlay_op_init(&rq->op, ch->fuse->config.redirect, ch->lane, op_unused);
 	rq->channel = ch;
 	rq->in = in;
 	rq->unique = in->unique;
+	rq->op.call.origin = inlay_fuse_origin(in->unique);
+	rq->resent = in->unique & INLAY_FUSE_UNIQUE_RESEND;
+	rq->fd = fd;
 	rq->opcode = in->opcode;
 	rq->size = 0;
 	rq->round = 0;
 	rq->pid = in->pid;
 	rq->watched = rq->early = false;
-	rq->chunk = inlay_chunk_ref(ch->chunk);
+	rq->chunk = inlay_chunk_ref(chunk);
 	rq->start_ns = now_ns();
 	inlay_list_append(&ch->inflight, &rq->link);
 	inlay_loop_busy(inlay_crew_loop(ch->fuse->config.crew, ch->lane), 1);
@@ -254,7 +270,7 @@ void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len
 }
 
 /* Room for the next request: behind the last one while the chunk has it, else in a fresh chunk. */
-static uint8_t *read_room(struct inlay_fuse_channel *ch)
+uint8_t *inlay_fuse_read_room(struct inlay_fuse_channel *ch)
 {
 	if (ch->chunk && inlay_chunk_is_private(ch->chunk))
 		ch->used = 0;
@@ -267,6 +283,11 @@ static uint8_t *read_room(struct inlay_fuse_channel *ch)
 		ch->used = 0;
 	}
 	return ch->chunk ? ch->chunk->mem + ch->used : NULL;
+}
+
+void inlay_fuse_use_room(struct inlay_fuse_channel *ch, size_t len)
+{
+	ch->used += (len + 7) & ~(size_t)7;
 }
 
 static void arm(struct inlay_task *t)
@@ -311,14 +332,14 @@ static bool read_one(struct inlay_fuse_channel *ch)
 	ssize_t n;
 
 	for (;;) {
-		uint8_t *room = read_room(ch);
+		uint8_t *room = inlay_fuse_read_room(ch);
 
 		if (!room)
 			return false; /* out of memory: the kernel keeps the request until we come again */
 		n = read(ch->source.fd, room, INLAY_FUSE_READ_ROOM);
 		if (n >= 0) {
-			ch->used += ((size_t)n + 7) & ~(size_t)7;
-			inlay_fuse_take(ch, room, (size_t)n);
+			inlay_fuse_use_room(ch, (size_t)n);
+			inlay_fuse_take(ch, ch->source.fd, ch->chunk, room, (size_t)n);
 			return true;
 		}
 		if (errno == ENODEV) {
@@ -355,6 +376,7 @@ int inlay_fuse_start(struct inlay_fuse *f)
 		struct inlay_fuse_channel *ch = &f->channel[i];
 		int err;
 
+		inlay_fuse_begin_asked(ch);
 		ch->source.ready = ready;
 		atomic_store(&ch->armed, true);
 		err = inlay_loop_add(inlay_crew_loop(f->config.crew, i), &ch->source, EPOLLIN | EPOLLEXCLUSIVE);
@@ -401,6 +423,7 @@ void inlay_fuse_free(struct inlay_fuse *f)
 		if (ch->source.fd >= 0)
 			close(ch->source.fd);
 	}
+	inlay_fuse_free_asked(f);
 	pthread_mutex_destroy(&f->lock);
 	free(f->channel);
 	free(f);

@@ -31,6 +31,8 @@ struct inlay_fuse_channel {
 	_Atomic bool armed;          /* it does, or is about to */
 	unsigned misses;             /* wake-ups for nothing, of late */
 	struct inlay_timer look;     /* runs while a request is watched */
+	struct inlay_list asked;     /* requests of a predecessor, to be begun first */
+	struct inlay_task begin;     /* begins them */
 };
 
 struct inlay_fuse {
@@ -41,6 +43,10 @@ struct inlay_fuse {
 	_Atomic bool over;
 	_Atomic bool passthrough;
 	char passthrough_why[128];
+	/* Numbers of requests that a predecessor left, ascending; fixed once there are loops. */
+	uint64_t *origins;
+	size_t origin_count;
+	struct inlay_list asked;     /* until they are routed */
 	pthread_mutex_t lock;        /* of all below, and of every node's backing_id and backing_users */
 	uint64_t early[INLAY_FUSE_EARLY]; /* uniques interrupted before they were seen */
 	unsigned early_at;
@@ -55,6 +61,8 @@ struct inlay_fuse_request {
 	unsigned round;              /* refused locks: the channel to be passed next; one more than there are: all were */
 	const struct fuse_in_header *in;
 	uint64_t unique, start_ns;
+	int fd;                      /* the kernel takes the answer only where it gave the request */
+	bool resent;
 	uint32_t opcode;
 	uint32_t size;               /* most bytes of the answer that the kernel takes */
 	uint32_t pid;                /* who waits for it; 0: not known */
@@ -74,8 +82,23 @@ static inline struct inlay_fuse_request *inlay_fuse_request_of(struct inlay_op *
  */
 typedef void inlay_fuse_handler(struct inlay_fuse_request *rq, const void *arg, size_t len);
 
-/* Starts the request whose bytes were read at p, 8-aligned and within ch->chunk. What is none is dropped. */
-void inlay_fuse_take(struct inlay_fuse_channel *ch, const uint8_t *p, size_t len);
+/* Starts the request whose bytes were read from fd to p, 8-aligned and within chunk. What is none is dropped. */
+void inlay_fuse_take(struct inlay_fuse_channel *ch, int fd, struct inlay_chunk *chunk, const uint8_t *p, size_t len);
+/* Room for the next request, in ch->chunk; NULL: out of memory. And the bytes of it that one takes. */
+uint8_t *inlay_fuse_read_room(struct inlay_fuse_channel *ch);
+void inlay_fuse_use_room(struct inlay_fuse_channel *ch, size_t len);
+
+/* ---- resume.c ---- */
+/* The origin of a request's calls. */
+static inline uint64_t inlay_fuse_origin(uint64_t unique)
+{
+	return unique & ~INLAY_FUSE_UNIQUE_RESEND;
+}
+/* Has the kernel ask again for everything that it waits for, and reads that. */
+int inlay_fuse_collect(struct inlay_fuse *f);
+/* Has the channel's loop begin what was routed to it. */
+void inlay_fuse_begin_asked(struct inlay_fuse_channel *ch);
+void inlay_fuse_free_asked(struct inlay_fuse *f);
 
 /* ---- answering: each frees the request; true: the kernel took the answer ---- */
 bool inlay_fuse_answer(struct inlay_fuse_request *rq, int status, const void *out, size_t len);

@@ -28,7 +28,9 @@ static void finish_open(struct inlay_op *op, int status)
 		return;
 	}
 	inlay_fuse_pass_open(f, file, &out);
-	if (!inlay_fuse_answer(rq, 0, &out, sizeof out)) {
+	if (inlay_fuse_answer(rq, 0, &out, sizeof out)) {
+		inlay_estate_file_mark(r->estate, out.fh, INLAY_FILE_TAKEN); /* the file may be closed by now */
+	} else {
 		inlay_fuse_pass_close(f, file);
 		inlay_redirect_abandon_file(r, lane, file);
 	}

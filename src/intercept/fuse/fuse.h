@@ -44,6 +44,31 @@ struct inlay_fuse_config {
  * crew runs yet. The descriptor is taken over in every case.
  */
 int inlay_fuse_new(const struct inlay_fuse_config *config, int fd, struct inlay_fuse **ret);
+
+/* ---- a successor in another process takes the mount over ---- */
+
+/* What it must know of INIT, besides the descriptors. */
+struct inlay_fuse_past {
+	uint64_t flags;       /* negotiated */
+	uint32_t passthrough;
+	char passthrough_why[128];
+};
+void inlay_fuse_leave(const struct inlay_fuse *f, struct inlay_fuse_past *ret);
+/* The channels' descriptors, which stay ours: the mount lives while any of their duplicates does. Returns how many there are. */
+unsigned inlay_fuse_fds(const struct inlay_fuse *f, int *ret, unsigned most);
+/* Whether the kernel can ask again for what its last answerer left (Linux 6.9); else there can be no successor. */
+bool inlay_fuse_can_inherit(const struct inlay_fuse *f);
+/*
+ * Instead of inlay_fuse_new(): takes over duplicates of all channels (as many as loops) in every case, and has the kernel ask again.
+ * -INLAY_ENOTCONN: the mount is gone.
+ */
+int inlay_fuse_inherit(const struct inlay_fuse_config *config, const struct inlay_fuse_past *past, const int *fds, unsigned nfds,
+                       struct inlay_fuse **ret);
+/* Whether a request with this number (struct inlay_call's origin) is asked again. Before inlay_fuse_start(). */
+bool inlay_fuse_is_asked(const struct inlay_fuse *f, uint64_t origin);
+/* Has each such request begun on the lane that lane_of says, on any for -1. Before inlay_fuse_start(). */
+void inlay_fuse_route(struct inlay_fuse *f, int (*lane_of)(void *arg, uint64_t origin), void *arg);
+
 /* Puts the channels on their loops: call before the crew starts. */
 int inlay_fuse_start(struct inlay_fuse *f);
 /* After the crew has stopped. */

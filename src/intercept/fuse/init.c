@@ -21,7 +21,7 @@
 static const uint64_t wanted =
 	FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |
 	FUSE_AUTO_INVAL_DATA | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2 |
-	FUSE_SETXATTR_EXT | FUSE_INIT_EXT | INLAY_FUSE_DIRECT_IO_ALLOW_MMAP;
+	FUSE_SETXATTR_EXT | FUSE_INIT_EXT | INLAY_FUSE_DIRECT_IO_ALLOW_MMAP | INLAY_FUSE_HAS_RESEND;
 
 static uint64_t choose_flags(struct inlay_fuse *f, const struct fuse_init_in *in)
 {
@@ -95,15 +95,17 @@ static int clone_device(int fd)
 	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Takes fd over. Counts the channels that inlay_fuse_free has to undo. */
-static int make_channels(struct inlay_fuse *f, int fd)
+/* Takes the descriptors over in every case: one for each loop, or one from which the others are cloned. */
+static int make_channels(struct inlay_fuse *f, const int *fds, unsigned nfds)
 {
 	unsigned count = inlay_crew_loops(f->config.crew);
+	int err = 0;
 
-	f->channel = calloc(count, sizeof *f->channel);
+	f->channel = nfds == 1 || nfds == count ? calloc(count, sizeof *f->channel) : NULL;
 	if (!f->channel) {
-		close(fd);
-		return -INLAY_ENOMEM;
+		for (unsigned i = 0; i < nfds; i++)
+			close(fds[i]);
+		return nfds == 1 || nfds == count ? -INLAY_ENOMEM : -INLAY_EINVAL;
 	}
 	for (unsigned i = 0; i < count; i++) {
 		struct inlay_fuse_channel *ch = &f->channel[i];
@@ -113,25 +115,34 @@ static int make_channels(struct inlay_fuse *f, int fd)
 		inlay_list_init(&ch->inflight);
 		inlay_fuse_watch_init(ch);
 		inlay_list_init(&ch->spare);
-		ch->source.fd = i == 0 ? fd : clone_device(fd);
+		ch->source.fd = i < nfds ? fds[i] : err < 0 ? -1 : clone_device(fds[0]);
 		if (ch->source.fd < 0)
-			return inlay_status_from_errno(errno);
+			err = inlay_status_from_errno(errno);
 		f->channels++;
 	}
-	return 0;
+	return err;
+}
+
+static struct inlay_fuse *fuse_new(const struct inlay_fuse_config *config)
+{
+	struct inlay_fuse *f = calloc(1, sizeof *f);
+
+	if (!f)
+		return NULL;
+	f->config = *config;
+	pthread_mutex_init(&f->lock, NULL);
+	return f;
 }
 
 int inlay_fuse_new(const struct inlay_fuse_config *config, int fd, struct inlay_fuse **ret)
 {
-	struct inlay_fuse *f = calloc(1, sizeof *f);
+	struct inlay_fuse *f = fuse_new(config);
 	int err = -INLAY_ENOMEM;
 
 	if (!f) {
 		close(fd);
 		return err;
 	}
-	f->config = *config;
-	pthread_mutex_init(&f->lock, NULL);
 	err = take_init(f, fd);
 	if (err == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		err = inlay_status_from_errno(errno);
@@ -140,7 +151,7 @@ int inlay_fuse_new(const struct inlay_fuse_config *config, int fd, struct inlay_
 		inlay_fuse_free(f);
 		return err;
 	}
-	err = make_channels(f, fd);
+	err = make_channels(f, &fd, 1);
 	if (err < 0) {
 		inlay_fuse_free(f);
 		return err;
@@ -148,6 +159,44 @@ int inlay_fuse_new(const struct inlay_fuse_config *config, int fd, struct inlay_
 	inlay_fuse_pass_probe(f);
 	*ret = f;
 	return 0;
+}
+
+int inlay_fuse_inherit(const struct inlay_fuse_config *config, const struct inlay_fuse_past *past, const int *fds, unsigned nfds,
+                       struct inlay_fuse **ret)
+{
+	struct inlay_fuse *f = fuse_new(config);
+	int err;
+
+	if (!f) {
+		for (unsigned i = 0; i < nfds; i++)
+			close(fds[i]);
+		return -INLAY_ENOMEM;
+	}
+	f->flags = past->flags;
+	atomic_store(&f->passthrough, past->flags & INLAY_FUSE_PASSTHROUGH && past->passthrough);
+	snprintf(f->passthrough_why, sizeof f->passthrough_why, "%.*s", (int)sizeof past->passthrough_why - 1, past->passthrough_why);
+	err = make_channels(f, fds, nfds);
+	if (err == 0)
+		err = inlay_fuse_collect(f);
+	if (err < 0) {
+		inlay_fuse_free(f);
+		return err;
+	}
+	*ret = f;
+	return 0;
+}
+
+void inlay_fuse_leave(const struct inlay_fuse *f, struct inlay_fuse_past *ret)
+{
+	*ret = (struct inlay_fuse_past){.flags = f->flags, .passthrough = inlay_fuse_passthrough(f)};
+	snprintf(ret->passthrough_why, sizeof ret->passthrough_why, "%s", inlay_fuse_passthrough_why(f));
+}
+
+unsigned inlay_fuse_fds(const struct inlay_fuse *f, int *ret, unsigned most)
+{
+	for (unsigned i = 0; i < f->channels && i < most; i++)
+		ret[i] = f->channel[i].source.fd;
+	return f->channels;
 }
 
 void inlay_fuse_abort(struct inlay_fuse *f)

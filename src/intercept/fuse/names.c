@@ -89,7 +89,9 @@ static void finish_create(struct inlay_op *op, int status)
 	node = op->found->number;
 	inlay_fuse_fill_entry(&out.entry, op);
 	inlay_fuse_pass_open(f, file, &out.open);
-	if (!inlay_fuse_answer(rq, 0, &out, sizeof out)) {
+	if (inlay_fuse_answer(rq, 0, &out, sizeof out)) {
+		inlay_estate_file_mark(r->estate, out.open.fh, INLAY_FILE_TAKEN); /* the file may be closed by now */
+	} else {
 		inlay_fuse_pass_close(f, file);
 		inlay_redirect_abandon_file(r, lane, file);
 		inlay_redirect_forget(r, lane, node, 1);

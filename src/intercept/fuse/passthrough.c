@@ -121,6 +121,7 @@ void inlay_fuse_pass_open(struct inlay_fuse *f, struct inlay_file *file, struct 
 		id = use_backing(f, file);
 		if (id > 0) {
 			file->passthrough = true;
+			inlay_estate_file_passes(f->config.redirect->estate, file->number, id);
 			out->open_flags = INLAY_FOPEN_PASSTHROUGH;
 			out->backing_id = id;
 			return;
@@ -138,6 +139,7 @@ void inlay_fuse_pass_close(struct inlay_fuse *f, struct inlay_file *file)
 	if (!file->passthrough)
 		return;
 	file->passthrough = false;
+	inlay_estate_file_passes(f->config.redirect->estate, file->number, 0); /* first: its number may be another's soon */
 	pthread_mutex_lock(&f->lock);
 	if (--n->backing_users == 0) {
 		gone = n->backing_id;
