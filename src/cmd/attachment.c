@@ -44,7 +44,8 @@ struct inlay_attachment {
 	bool running;     /* the crew */
 	uint64_t start_ms;
 	struct inlay_handover handover; /* estate NULL: there will be no successor */
-	int guardian;     /* the socket to it, -1: none */
+	int guardian;     /* the socket to it, -1: none; the keeper's thread alone changes it */
+	_Atomic bool dismissed; /* the guardian is told to go */
 	char guarded_why[128];
 };
 
@@ -248,8 +249,11 @@ int inlay_attachment_guardian_fd(const struct inlay_attachment *a)
 
 void inlay_attachment_guard_again(struct inlay_attachment *a)
 {
-	inlay_warning("%s: the guardian died: another one is started", a->dir);
 	close(a->guardian);
+	a->guardian = -1;
+	if (atomic_load(&a->dismissed))
+		return;
+	inlay_warning("%s: the guardian died: another one is started", a->dir);
 	start_guardian(a);
 	if (a->guardian >= 0)
 		inlay_guardian_ready(a->guardian);
@@ -494,8 +498,10 @@ void inlay_attachment_close(struct inlay_attachment *a)
 		close(a->state_fd);
 	}
 	inlay_handover_close(&a->handover);
-	if (a->guardian >= 0)
-		inlay_guardian_bye(a->guardian);
+	if (a->guardian >= 0) {
+		inlay_guardian_dismiss(a->guardian);
+		close(a->guardian);
+	}
 	if (a->crew)
 		inlay_crew_free(a->crew);
 	if (a->dir_fd >= 0)
@@ -511,6 +517,9 @@ int inlay_attachment_detach(struct inlay_attachment *a, bool force)
 {
 	if (!force)
 		return inlay_fuse_unmount(a->dir, false);
+	/* Nobody is to come after us. */
+	if (a->guardian >= 0 && !atomic_exchange(&a->dismissed, true))
+		inlay_guardian_dismiss(a->guardian);
 	inlay_fuse_abort(a->fuse);
 	(void)inlay_fuse_unmount(a->dir, true);
 	return 0;

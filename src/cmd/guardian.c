@@ -201,10 +201,9 @@ void inlay_guardian_ready(int sock)
 	(void)send_message(sock, &(struct message){.word = READY}, -1); /* it may be gone, which is noticed elsewhere */
 }
 
-void inlay_guardian_bye(int sock)
+void inlay_guardian_dismiss(int sock)
 {
 	(void)send_message(sock, &(struct message){.word = BYE}, -1); /* it may be gone already */
-	close(sock);
 }
 
 /* ---- the guardian's own life ---- */

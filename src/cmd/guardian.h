@@ -40,8 +40,8 @@ int inlay_guardian_start(const struct inlay_kept *k);
 int inlay_guardian_receive(int sock, struct inlay_kept *ret);
 /* The redirector serves: should it die now, that is no fault of the take-over. */
 void inlay_guardian_ready(int sock);
-/* The attachment is over: the guardian ends, too. Closes the socket. */
-void inlay_guardian_bye(int sock);
+/* The attachment is over, or is about to be: the guardian ends. Any thread. */
+void inlay_guardian_dismiss(int sock);
 
 /* ---- the processes' own ends: both are started with the socket's number as their operand ---- */
 

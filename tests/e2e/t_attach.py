@@ -251,8 +251,8 @@ def test_detach_force_stopped_server(t):
 def test_detach_force_stopped_client(t):
     """--force with the attachment's own process stopped or killed, and with programs in the directory"""
     server = t.server()
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        a = t.attach(server)
+    for number, options in ((signal.SIGSTOP, []), (signal.SIGSTOP, ["--no-guardian"]), (signal.SIGKILL, ["--no-guardian"])):
+        a = t.attach(server, None, *options)
         t.file(f"{a.dir}/f", "x")
         held = t.start("sleep", "1000", cwd=a.dir)
         pid = a.pid()
@@ -268,10 +268,12 @@ def test_detach_force_dying_client(t):
     """--force while the attachment's process is dying of a kill: nothing of it is left in the folder of sockets"""
     server = t.server()
     for number in range(10 if t.quick else 30):
-        a = t.attach(server)
+        a = t.attach(server, None, *[["--no-guardian"], []][number % 2])
         t.start("kill", "-KILL", str(a.pid()))
         force_in_time(t, a)
-        t.eq(os.listdir("/run/inlay"), [], f"round {number}: sockets")
+        if number % 2 == 0:
+            t.eq(os.listdir("/run/inlay"), [], f"round {number}: sockets")
+        wait_for("the guardian to end", lambda: not os.listdir("/run/inlay"))
 
 
 @test(root=True)
@@ -305,7 +307,7 @@ def test_status(t):
 def test_status_of_unhealthy(t):
     """a stopped server shows in status; a stopped or dead process too, without hanging"""
     server = t.server()
-    a = t.attach(server, None, "--timeout", "1")
+    a = t.attach(server, None, "--timeout", "1", "--no-guardian")
     server.stop(signal.SIGKILL)
     wait_for("health to change", lambda: a.status()["health"] != "healthy", 20)
     pid = a.pid()

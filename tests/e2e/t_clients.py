@@ -323,7 +323,7 @@ def test_clients_excl(t):
 def test_clients_killed(t):
     """a client that is killed frees its locks and files within the lease time, its directory can be attached again"""
     server = t.server()
-    first, second = t.attach(server), t.attach(server)
+    first, second = t.attach(server, None, "--no-guardian"), t.attach(server)
     t.file(f"{first.dir}/f", "x")
     holder = t.start("python3", "-c", "import fcntl,os,sys,time\nfd = os.open(sys.argv[1], os.O_RDWR)\n"
                      "fcntl.flock(fd, fcntl.LOCK_EX)\nprint('held', flush=True)\ntime.sleep(100)\n", f"{first.dir}/f",

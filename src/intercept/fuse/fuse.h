@@ -26,7 +26,10 @@ struct inlay_fuse_mount_options {
  * line for the user in why.
  */
 int inlay_fuse_mount(const struct inlay_fuse_mount_options *o, char *why, size_t why_len);
-/* Unmounts in the ordinary way: 0, -INLAY_EBUSY, or another status. lazy: detaches at once and can't be busy. */
+/*
+ * Unmounts in the ordinary way: 0, -INLAY_EBUSY, or another status. lazy: detaches at once and can't be busy; where the
+ * right to mount is ours, all requests under way end, too.
+ */
 int inlay_fuse_unmount(const char *dir, bool lazy);
 
 struct inlay_fuse_config {

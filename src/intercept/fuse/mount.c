@@ -169,5 +169,5 @@ int inlay_fuse_unmount(const char *dir, bool lazy)
 {
 	if (geteuid() != 0)
 		return unmount_by_helper(dir, lazy);
-	return umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0 ? 0 : inlay_status_from_errno(errno);
+	return umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH | MNT_FORCE : 0)) == 0 ? 0 : inlay_status_from_errno(errno);
 }
