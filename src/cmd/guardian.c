@@ -21,9 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HASTE_MS 100u  /* a redirector that serves for less than this may be dying of what it took over */
-#define HASTES_MOST 20u
-#define WAIT_MS 200u    /* before each but the first of those */
+#define HASTE_MS 50u  /* a redirector that serves for less than this may be dying of what it took over */
+#define HASTES_MOST 100u
+#define WAIT_MS 200u    /* before each but the first few of those */
 
 enum word { KEEP = 1, ALL, READY, BYE };
 
@@ -254,16 +254,6 @@ static bool watch(int sock, uint64_t *ret_served_ms)
 	return false;
 }
 
-static int succeed(const struct inlay_kept *k)
-{
-	int sock = start(k->program, INLAY_SUCCESSOR_WORD);
-	int err = sock < 0 ? sock : tell_all(sock, k);
-
-	if (err < 0 && sock >= 0)
-		close(sock);
-	return err < 0 ? err : sock;
-}
-
 /* Nobody comes any more who would use it, or remove it. */
 static void end_state(const struct inlay_kept *k)
 {
@@ -298,13 +288,14 @@ int inlay_guardian_main(int sock)
 			break;
 		}
 		inlay_warning("the redirector died: another takes over");
-		if (hastes > 1)
+		if (hastes > HASTES_MOST / 10)
 			inlay_sleep_ms(WAIT_MS);
-		sock = succeed(&k);
+		sock = start(k.program, INLAY_SUCCESSOR_WORD);
 		if (sock < 0) {
 			inlay_error("no redirector can be started: %s: the attachment is given up", inlay_status_text(sock));
 			break;
 		}
+		(void)tell_all(sock, &k); /* one that is dead already is watched like any other */
 	}
 	end_state(&k);
 	inlay_kept_done(&k);

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from harness import Failed, test
+from harness import Failed, test, wait_for
 from t_fsx import exercise
 from t_programs import sqlite_check
 from t_restart import HOLDER, THIEF, ask, kills, program, supervised
@@ -119,3 +119,179 @@ def test_guardian_fsx_both_killed(t):
     with kills(t, server, 4 if t.quick else 15, 0.5) as other, redirector_kills(a, 6 if t.quick else 25, 0.3) as killer:
         while (killer.kills < killer.left or other.kills < other.left) and not killer.why:
             exercise(t, 3000, 1, a.dir, options=["-r"])
+
+
+@test(root=True, timeout=400)
+def test_guardian_sqlite(t):
+    """SQLite, a writer on each of two clients, while both clients' redirectors are killed: no lock is lost, no row, none comes twice"""
+    server = t.server()
+    attachments = [t.attach(server) for _ in range(2)]
+    t.behind = t.export()
+    count = 6 if t.quick else 25
+    with redirector_kills(attachments[0], count, 0.4) as first, redirector_kills(attachments[1], count, 0.5) as second:
+        while (first.kills < count or second.kills < count) and not first.why and not second.why:
+            sqlite_check(t, "delete", *(a.dir for a in attachments))
+            os.unlink(f"{attachments[0].dir}/test.db")
+
+
+# Says how many of its changes succeeded, each of a kind that must not be done twice.
+CLERK = """
+import os, sys
+os.chdir(sys.argv[1])
+who, rounds = sys.argv[2], int(sys.argv[3])
+log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+for i in range(rounds):
+    name = f"{who}-{i}"
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    os.write(log, f"{name}\\n".encode())
+    os.mkdir(f"{name}.d")
+    os.rename(name, f"{name}.d/x")
+    os.link(f"{name}.d/x", f"{name}.l")
+    os.symlink("x", f"{name}.s")
+    os.unlink(f"{name}.l")
+    os.unlink(f"{name}.s")
+    os.unlink(f"{name}.d/x")
+    os.rmdir(f"{name}.d")
+print("done", flush=True)
+"""
+
+
+def clerks(t, directory, rounds, everything_done):
+    procs = [t.start(sys.executable, "-c", CLERK, directory, f"c{n}", str(rounds), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+             for n in range(3)]
+    for proc in procs:
+        out, err = proc.communicate(timeout=180)
+        t.eq(out, b"done\n", err.decode()[-300:])
+    with open(f"{everything_done}/log") as f:
+        lines = f.read().split("\n")
+    t.eq(sorted(lines), sorted([""] + [f"c{n}-{i}" for n in range(3) for i in range(rounds)]), "the log")
+    t.eq(os.listdir(everything_done), ["log"], "what is left")
+    os.unlink(f"{everything_done}/log")
+
+
+@test(root=True, timeout=300)
+def test_guardian_exactly_once(t):
+    """create O_EXCL, append, mkdir, rename, link, symlink, unlink, rmdir by three programs: none fails, none is done twice"""
+    a = t.attach(t.server())
+    with redirector_kills(a, 10 if t.quick else 60, 0.12) as killer:
+        while killer.kills < killer.left and not killer.why:
+            clerks(t, a.dir, 100, t.export())
+
+
+@test(root=True, timeout=300)
+def test_guardian_exactly_once_local(t):
+    """the same on the local side, whose calls are cut in the middle"""
+    d = t.dir("mnt")
+    a = t.attach(t.server(), d, "--rule", "local **")
+    behind = t.dir("behind")
+    t.must("mount", "--bind", os.path.dirname(d), behind)  # what lies beneath the attachment
+    with redirector_kills(a, 10 if t.quick else 60, 0.12) as killer:
+        while killer.kills < killer.left and not killer.why:
+            clerks(t, a.dir, 100, f"{behind}/{os.path.basename(d)}")
+    t.must("umount", behind)
+
+
+def guardians():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+            if f.read().split(b"\0")[:2] == [b"inlay", b"guard"]:
+                found.append(int(pid))
+    return found
+
+
+@test(root=True, timeout=120)
+def test_guardian_killed(t):
+    """a guardian that is killed is replaced; both killed at once: the attachment is dead, and can be made again at once"""
+    server = t.server()
+    a = t.attach(server)
+    t.file(f"{a.dir}/f", "x")
+    with open(f"{a.dir}/f") as held:
+        for _ in range(5):
+            old = guardians()
+            t.eq(len(old), 1, "guardians")
+            os.kill(old[0], signal.SIGKILL)
+            wait_for("another guardian", lambda: guardians() and guardians() != old)
+            time.sleep(0.1)
+            os.kill(redirector(a), signal.SIGKILL)
+            t.eq(os.pread(held.fileno(), 1, 0), b"x")
+    pid = redirector(a)
+    for victim in (*guardians(), pid):
+        os.kill(victim, signal.SIGSTOP)
+    for victim in (*guardians(), pid):
+        os.kill(victim, signal.SIGKILL)
+    wait_for("the attachment to die", lambda: not guardians())
+    t.raises(107, os.stat, f"{a.dir}/f")
+    a.detach()
+    b = t.attach(server, a.dir)
+    with open(f"{b.dir}/f") as f:
+        t.eq(f.read(), "x")
+
+
+@test(root=True, timeout=120)
+def test_guardian_restart(t):
+    """inlay restart: another process of the program as it lies there now; without a guardian it is refused, and says why"""
+    server = t.server()
+    program_copy = t.path("inlay")
+    t.must("cp", t.program("inlay"), program_copy)
+    t.must(program_copy, "attach", f"{server.address}/e", t.dir("mnt"), "--log-file", t.path("log"))
+    directory = t.path("mnt")
+    try:
+        t.file(f"{directory}/f", "x")
+        with open(f"{directory}/f") as held:
+            t.must("cp", t.program("inlay"), program_copy + ".new")
+            os.rename(program_copy + ".new", program_copy)  # an update
+            done = t.must(program_copy, "restart", directory)
+            new = int(done.stdout.split("process ")[1].split()[0])
+            t.eq(os.readlink(f"/proc/{new}/exe"), program_copy)
+            t.eq(os.pread(held.fileno(), 1, 0), b"x")
+        t.eq(t.must(program_copy, "attach", f"{server.address}/e", directory).stderr.count("still attached"), 1)
+    finally:
+        t.must(program_copy, "detach", directory)
+    wait_for("the guardian to end", lambda: not guardians())
+    t.eq(os.listdir("/run/inlay"), [])
+    b = t.attach(server, None, "--no-guardian")
+    t.refused(t.inlay("restart", b.dir), 1, "no guardian")
+    t.refused(t.inlay("restart", t.dir("other")), 1, "not attached")
+
+
+@test(root=True, timeout=120)
+def test_guardian_server_away(t):
+    """killed while the server is away: the successor waits for it as its predecessor did, status and detach --force work"""
+    server = t.server()
+    a = t.attach(server)
+    t.file(f"{a.dir}/f", "x")
+    server.stop(signal.SIGKILL)
+    waiting = t.start("cat", f"{a.dir}/f", stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    os.kill(redirector(a), signal.SIGKILL)
+    t.eq(redirector(a) > 0, True)
+    t.contains(("reconnecting",), a.status()["health"])
+    t.eq(waiting.poll(), None)
+    server.start()
+    t.eq(waiting.communicate(timeout=20)[0], b"x")
+    server.stop(signal.SIGKILL)
+    waiting = t.start("cat", f"{a.dir}/f", stderr=subprocess.DEVNULL)
+    time.sleep(0.3)
+    os.kill(redirector(a), signal.SIGKILL)
+    a.detach("--force")
+    t.true(waiting.wait(10) != 0, "the program that waited should have got an error")
+
+
+@test(root=True, quick=False, timeout=120)
+def test_guardian_gives_up(t):
+    """where every successor dies at once the guardian ends, and programs get an error instead of waiting for ever"""
+    program_copy, directory = t.path("inlay"), t.dir("mnt")
+    t.must("cp", t.program("inlay"), program_copy)
+    t.must(program_copy, "attach", f"{t.server().address}/e", directory, "--log-file", t.path("log"))
+    t.must("cp", "/bin/false", program_copy + ".new")
+    os.rename(program_copy + ".new", program_copy)
+    begin = time.monotonic()
+    os.kill(int(t.must("pgrep", "-f", f"attach.*{directory}").stdout.split()[0]), signal.SIGKILL)
+    wait_for("the guardian to give up", lambda: not guardians(), 60)
+    t.true(time.monotonic() - begin < 60, "took too long")
+    t.raises(107, os.stat, f"{directory}/f")
+    with open(t.path("log")) as f:
+        t.contains(f.read(), "given up")
+    t.must(t.program("inlay"), "detach", directory)
+    t.eq(os.listdir("/run/inlay"), [])

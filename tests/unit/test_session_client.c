@@ -777,7 +777,159 @@ static void cut_anywhere_each_change_happens_once(void **state)
 		run_round(seed);
 }
 
-RUN_TESTS(cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_too_long_is_refused),
+
+/* ---- lanes that outlive their process ---- */
+
+static void on_lost(struct inlay_lane *l)
+{
+	(void)l;
+}
+
+static bool on_reclaim(struct inlay_lane *l)
+{
+	(void)l; /* nothing is open */
+	return true;
+}
+
+static const struct inlay_lane_ops reclaiming_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, on_lost, on_reclaim};
+
+static bool asked(void *arg, uint64_t origin)
+{
+	return origin == *(uint64_t *)arg;
+}
+
+static void submit_for(struct wire *w, struct call *k, uint16_t type, uint64_t id, uint64_t origin)
+{
+	make(k, type, id);
+	k->c.origin = origin;
+	inlay_lane_submit(&w->lane, &k->c, w->now);
+}
+
+/* As if the process had been killed: nothing of it is left but the row. */
+static struct wire *killed(struct inlay_lane_row *row, uint64_t *origin)
+{
+	struct inlay_client client = wire.client;
+
+	wire.client.up = 0;
+	inlay_lane_done(&wire.lane); /* the calls end; nobody hears of it */
+	setup(0);
+	wire.lane.ops = &reclaiming_ops;
+	wire.client = client;
+	wire.client.up = 0;
+	inlay_lane_inherit(&wire.lane, row, asked, origin);
+	return &wire;
+}
+
+static void a_successor_replays_what_is_asked_again(void **state)
+{
+	static struct inlay_lane_row row;
+	struct wire *w = setup(0);
+	struct call first, other, read, again, fresh;
+	struct inlay_frame was;
+	uint64_t origin = 41;
+	size_t at;
+
+	(void)state;
+	memset(&row, 0, sizeof row);
+	inlay_lane_keep(&w->lane, &row);
+	open_lane(w, 1, false, 4);
+	submit_for(w, &first, INLAY_RENAME, 1, 41);
+	was = last(w)->f;
+	submit_for(w, &other, INLAY_UNLINK, 2, 42);
+	submit_for(w, &read, INLAY_READ, 3, 41);
+	assert_int_equal(inlay_lane_of_origin(&row, 1, 41), 0);
+	assert_int_equal(inlay_lane_of_origin(&row, 1, 99), -1);
+	w = killed(&row, &origin);
+	at = w->count;
+	open_lane(w, 1, true, 4);
+	/* The slots of what nobody asks for again are settled by a PING with their number. */
+	assert_int_equal(w->count, at + 3);
+	for (size_t i = at + 1; i < w->count; i++)
+		assert_true(w->out[i].f.type == INLAY_PING && w->out[i].f.flags & INLAY_FRAME_REPLAY && w->out[i].f.slot != was.slot);
+	submit_for(w, &fresh, INLAY_UNLINK, 5, 43);
+	submit_for(w, &again, INLAY_RENAME, 1, 41);
+	assert_int_equal(last(w)->f.slot, was.slot);
+	assert_int_equal(last(w)->f.seq, was.seq);
+	assert_true(last(w)->f.flags & INLAY_FRAME_REPLAY);
+	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	assert_int_equal(again.ended, 1);
+	assert_int_equal(w->lane.expected, 0);
+	inlay_lane_done(&w->lane);
+}
+
+static void what_does_not_come_is_settled(void **state)
+{
+	static struct inlay_lane_row row;
+	struct wire *w = setup(0);
+	struct call first;
+	uint64_t origin = 41;
+	size_t at;
+
+	(void)state;
+	memset(&row, 0, sizeof row);
+	inlay_lane_keep(&w->lane, &row);
+	open_lane(w, 1, false, 4);
+	submit_for(w, &first, INLAY_RENAME, 1, 41);
+	w = killed(&row, &origin);
+	open_lane(w, 1, true, 4);
+	at = w->count;
+	inlay_lane_settle(&w->lane, 40, w->now);
+	assert_int_equal(w->count, at);
+	inlay_lane_settle(&w->lane, 41, w->now);
+	assert_int_equal(w->count, at + 1);
+	assert_int_equal(last(w)->f.type, INLAY_PING);
+	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	assert_int_equal(w->lane.outstanding, 0);
+	inlay_lane_done(&w->lane);
+}
+
+/* Client and server are killed, one after the other: what was under way is redone by its number in the first session. */
+static void a_successor_redoes_over_a_lost_session(void **state)
+{
+	static struct inlay_lane_row row;
+	uint8_t body[1024];
+	struct wire *w = setup(0);
+	struct call first, again;
+	struct inlay_frame was;
+	uint64_t origin = 41;
+
+	(void)state;
+	memset(&row, 0, sizeof row);
+	inlay_lane_keep(&w->lane, &row);
+	open_lane(w, 1, false, 4);
+	submit_for(w, &first, INLAY_RENAME, 1, 41);
+	was = last(w)->f;
+	for (int round = 0; round < 2; round++) { /* killed once more before it came to ask */
+		w = killed(&row, &origin);
+		inlay_lane_connected(&w->lane, w->now);
+		assert_int_equal(answer(w, last(w), -INLAY_ENOSESSION, NULL, 0), 0);
+		assert_int_equal(last(w)->f.type, INLAY_HELLO);
+		struct inlay_hello_rep m = {.version = 1, .slots = 4, .session = uuid((uint8_t)(7 + round)), .boot = uuid(2), .lanes = 4,
+			.max_data = INLAY_DATA_MAX, .lease_ms = INLAY_LEASE_MS, .features = INLAY_FEATURE_RECLAIM,
+			.server = INLAY_STR("s"), .rules = INLAY_STR("")};
+		struct inlay_writer out = inlay_writer(body, sizeof body);
+
+		inlay_put_hello_rep(&out, &m);
+		assert_int_equal(answer(w, last(w), 0, body, (uint32_t)inlay_writer_len(&out)), 0);
+		assert_int_equal(w->lane.expected, 1);
+		if (w->lane.state == INLAY_LANE_RECLAIM)
+			inlay_lane_reclaimed(&w->lane, w->now);
+	}
+	submit_for(w, &again, INLAY_RENAME, 1, 41);
+	assert_true(last(w)->f.flags & INLAY_FRAME_REDO);
+	assert_int_equal(last(w)->f.status, was.seq);
+	assert_int_equal(last(w)->f.lane & 0xff, was.slot);
+	assert_int_equal(last(w)->f.lane >> 8, 0x010101);
+	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	assert_int_equal(again.ended, 1);
+	for (unsigned i = 0; i < INLAY_SLOTS_MAX; i++)
+		assert_int_equal(row.redo[i].origin, 0);
+	inlay_lane_done(&w->lane);
+}
+
+RUN_TESTS(
+	cmocka_unit_test(a_successor_replays_what_is_asked_again), cmocka_unit_test(what_does_not_come_is_settled),
+	cmocka_unit_test(a_successor_redoes_over_a_lost_session),cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_too_long_is_refused),
 	cmocka_unit_test(hostile_frames_drop_the_connection), cmocka_unit_test(hostile_hello_drops),
 	cmocka_unit_test(refused_for_good_is_dead), cmocka_unit_test(refused_for_now_is_dropped),
 	cmocka_unit_test(resumed_lane_replays), cmocka_unit_test(lost_session_settles_calls),

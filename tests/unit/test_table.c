@@ -353,7 +353,43 @@ static void threads_race(void **state)
 	assert_int_equal(atomic_load(&race.releases), atomic_load(&race.adds));
 }
 
+static void restores_ids_in_their_order(void **state)
+{
+	atomic_uint releases = 0;
+	struct inlay_table *t = inlay_table_new(1000, release, &releases);
+	struct object o[4] = {0};
+	uint64_t first = UINT64_C(7) << 32 | 3, second = UINT64_C(1) << 32 | 200;
+
+	(void)state;
+	inlay_table_begin_at(t, 50);
+	assert_true(inlay_table_restore(t, &o[0], first));
+	assert_false(inlay_table_restore(t, &o[1], UINT64_C(9) << 32 | 2)); /* not in their order */
+	assert_false(inlay_table_restore(t, &o[1], 4));                     /* generation 0 is no id's */
+	assert_false(inlay_table_restore(t, &o[1], UINT64_C(1) << 32 | 1001));
+	inlay_table_free(t);
+	assert_int_equal(atomic_load(&releases), 1);
+
+	t = inlay_table_new(1000, release, &releases);
+	inlay_table_begin_at(t, 50);
+	assert_true(inlay_table_restore(t, &o[0], first) && inlay_table_restore(t, &o[1], second));
+	assert_int_equal(inlay_table_count(t), 2);
+	assert_ptr_equal(inlay_table_get(t, first), &o[0]);
+	assert_ptr_equal(inlay_table_get(t, second), &o[1]);
+	inlay_table_put(t, first);
+	inlay_table_put(t, second);
+	/* What comes now has no id that may have been given out before. */
+	for (unsigned i = 2; i < 4; i++) {
+		assert_true(inlay_table_add(t, &o[i], &o[i].id) > 0);
+		assert_int_equal(o[i].id >> 32, 50);
+	}
+	assert_int_equal(inlay_table_remove(t, first), 0);
+	assert_null(inlay_table_get(t, first));
+	inlay_table_free(t);
+	assert_int_equal(atomic_load(&releases), 5);
+}
+
 RUN_TESTS(
+	cmocka_unit_test(restores_ids_in_their_order),
 	cmocka_unit_test(gives_out_and_finds), cmocka_unit_test(invented_ids_are_refused),
 	cmocka_unit_test(stale_ids_are_refused), cmocka_unit_test(last_reference_releases),
 	cmocka_unit_test(limit_holds_and_comes_back), cmocka_unit_test(empty_table_of_none),
