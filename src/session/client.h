@@ -69,7 +69,7 @@ struct inlay_call {
 };
 
 /*
- * What a lane leaves to its successor in another process, in memory that outlives this one (heir.c). A row is written before its
+ * What a lane leaves to its successor in another process, in memory that outlives this one (inherit.c). A row is written before its
  * frame is sent, and stands until its slot is used again: so an answer may be asked for once more until then.
  */
 struct inlay_slot_row {

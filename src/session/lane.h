@@ -39,7 +39,7 @@ void lane_session_lost(struct inlay_lane *l, uint32_t slots, bool redo);
 /* Asks again for what has no call any more: the server's answer frees the slot. */
 void lane_send_filler(struct inlay_lane *l, uint32_t slot, uint64_t now_ns);
 
-/* ---- heir.c; all of it does nothing where the lane has no row ---- */
+/* ---- inherit.c; all of it does nothing where the lane has no row ---- */
 /* Call c is about to be sent from its slot. */
 void lane_row_note(struct inlay_lane *l, const struct inlay_call *c);
 /* The slots are those of l->session now, all unused; what is on l->redo waits for its turn in it. */
