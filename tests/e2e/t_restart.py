@@ -1,7 +1,6 @@
 # A killed and restarted server, as programs see it that had something open: a pause.
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
-import glob
 import json
 import os
 import random
@@ -11,7 +10,8 @@ import sys
 import threading
 import time
 
-from harness import Failed, Skip, test
+from harness import Failed, test
+from postgres import Postgres
 from t_fsx import exercise
 from t_programs import sqlite_check
 
@@ -229,39 +229,9 @@ def test_restart_sqlite(t):
 @test(root=True, timeout=400)
 def test_restart_postgresql(t):
     """pgbench while the server is killed 20 times: PostgreSQL sees no error, and what was committed is there"""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    if not found:
-        raise Skip("postgresql is not installed")
-    binaries = os.path.dirname(found[-1])
-    t.named_user()
     server = supervised(t)
-    directory = t.attach(server).dir
-    os.mkdir(f"{directory}/pg")
-    os.chown(f"{directory}/pg", 12345, 12345)
-    sockets = t.dir("sockets", 0o777)
-    data, env = f"{directory}/pg/data", {"PGHOST": sockets, "PGUSER": "bench", "PGDATABASE": "postgres", "HOME": sockets}
-
-    def pg(program, *args):
-        return t.must(f"{binaries}/{program}", *args, user=12345, env=env, timeout=120, cwd=sockets).stdout
-
-    pg("initdb", "-D", data, "-U", "bench", "-A", "trust", "--no-instructions")
-    pg("pg_ctl", "-D", data, "-w", "-t", "60", "-l", f"{sockets}/log", "-o",
-       f"-k {sockets} -c listen_addresses= -c shared_buffers=16MB -c max_connections=20", "start")
-    done = 0
-    try:
-        pg("pgbench", "-q", "-i", "-s", "2")
+    with Postgres(t, t.attach(server).dir) as postgres:
         with kills(t, server, 5 if t.quick else 20, 0.6) as killer:
             while killer.kills < killer.left:
-                pg("pgbench", "-c", "4", "-j", "2", "-n", "-t", "50")
-                done += 200
-        t.eq(int(pg("psql", "-Atc", "select count(*) from pgbench_history")), done, "transactions in the history")
-        sums = "select (select sum(abalance) from pgbench_accounts) = (select sum(bbalance) from pgbench_branches)"
-        t.eq(pg("psql", "-Atc", sums), "t\n", "sums agree")
-        pg("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        pg("pg_ctl", "-D", data, "-w", "-t", "60", "-l", f"{sockets}/log", "-o", f"-k {sockets} -c listen_addresses=", "start")
-        t.eq(pg("psql", "-Atc", sums), "t\n", "sums agree after recovery")
-    finally:
-        t.run(f"{binaries}/pg_ctl", "-D", data, "-m", "fast", "stop", user=12345, env=env, timeout=60)
-    with open(f"{sockets}/log") as f:
-        wrong = [line for line in f if "PANIC" in line or ("ERROR" in line and "could not" in line)]
-    t.eq(wrong, [], "what PostgreSQL complains of")
+                postgres.bench()
+        postgres.verify()

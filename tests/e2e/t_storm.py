@@ -8,6 +8,7 @@ import threading
 import time
 
 from harness import Attachment, test, wait_for
+from postgres import Postgres
 from proxy import Proxy
 from storm import Storm, all_at_once, clerks
 from t_disk import FullDisk
@@ -57,7 +58,7 @@ class Site:
 
 @test(root=True, timeout=PATIENCE)
 def test_storm(t):
-    """fsx by two clients, SQLite by two clients and clerks that count what they were told, under 60 faults of ten kinds"""
+    """fsx by two clients, SQLite by two clients and clerks that count what they were told, under 45 faults of ten kinds"""
     site = Site(t)
     done = 0
     lock, numbers = threading.Lock(), iter(range(1 << 30))
@@ -77,10 +78,22 @@ def test_storm(t):
         sqlite_check(t, "delete", *sqlite)
         os.unlink(f"{t.behind}/test.db")
 
-    with site.storm(faults(t, 60)) as storm:
+    with site.storm(faults(t, 45)) as storm:
         rounds = all_at_once(storm, lambda: exercise(t, 2000, 1, *fsx, options=["-r"]), database, office)
     print(f"  {sum(storm.counts.values())} faults ({storm.told()}); {rounds} rounds, {done} operations of clerks")
     site.calm()
+
+
+@test(root=True, timeout=PATIENCE)
+def test_storm_postgresql(t):
+    """pgbench under faults of ten kinds: PostgreSQL sees no error, and what was committed is there, after its own crash as well"""
+    site = Site(t)
+    with Postgres(t, site.mounts[0]) as postgres:
+        with site.storm(faults(t, 12)) as storm:
+            all_at_once(storm, postgres.bench)
+        site.calm()
+        postgres.verify()
+        print(f"  {sum(storm.counts.values())} faults ({storm.told()}); {postgres.done} transactions")
 
 
 # Appends numbered records to a file, each synced, and goes on where the disk was full; says what was acknowledged, and
@@ -121,7 +134,7 @@ def test_storm_on_a_full_disk(t):
     stop = t.path("stop")
     procs = [t.start(sys.executable, "-c", KEEPER, f"{mount}/f{i}", stop, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
              for i, mount in enumerate(site.mounts * 2)]
-    with site.storm(faults(t, 24), disk=disk) as storm:
+    with site.storm(faults(t, 16), disk=disk) as storm:
         while not storm.done():
             time.sleep(0.1)
     site.calm()
