@@ -369,16 +369,17 @@ static bool is_beyond_reach(const struct sim_op *op)
 /* Errors that no execution brought. What a restart of the server may cost a program is said here. */
 static bool is_explained(const struct sim_op *op, const struct entry *e, int status)
 {
+	bool timed_out;
+
 	switch (status) {
 	case -INLAY_EIO:
+		timed_out = op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100;
 		if (op->type == INLAY_COMMIT && op->on->crashes != sim_server_crashes()) {
-			op->on->crashes = sim_server_crashes(); /* what was written and not committed may be gone: said once */
-			op->on->lost = false;
+			op->on->lost = false; /* what was written and not committed may be gone: said once, unless this was about the time */
+			op->on->crashes = timed_out ? op->on->crashes : sim_server_crashes();
 			return true;
 		}
-		if (op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100)
-			return true;
-		return false;
+		return timed_out;
 	case -INLAY_ESTALE:
 		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session) && is_beyond_reach(op);
 	case -INLAY_EINTR:
