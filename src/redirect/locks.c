@@ -327,15 +327,21 @@ void inlay_op_testlock(struct inlay_op *op)
 
 void inlay_op_flush(struct inlay_op *op)
 {
+	/*
+	 * Told, but not taken: whoever starts a program closes what that is not to have, and looks at no error. So each close
+	 * says it until a sync has.
+	 */
+	bool lost = atomic_load_explicit(&op->file->lost, memory_order_relaxed);
+
 	op->kind = INLAY_LOCK;
 	op->side = op->file->side;
 	/* Nothing is buffered: without locks there is nothing to tell, and closing costs no round trip. */
 	if (atomic_load_explicit(&op->file->node->lock_uses, memory_order_relaxed) == 0) {
 		op->kind = INLAY_MESSAGE_TOP;
-		inlay_op_end(op, inlay_file_take_loss(op->file) ? -INLAY_EIO : 0);
+		inlay_op_end(op, lost ? -INLAY_EIO : 0);
 		return;
 	}
-	op->for_loss = inlay_file_take_loss(op->file);
+	op->for_loss = lost;
 	op->in.lock.start = 0;
 	op->in.lock.end = INT64_MAX;
 	op->in.lock.kind = INLAY_LOCK_POSIX;

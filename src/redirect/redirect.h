@@ -53,7 +53,7 @@ struct inlay_file {
 	_Atomic uint32_t lock_uses; /* locks asked for through it */
 	_Atomic bool lock_untold;   /* it has a lock that could not be noted, for want of memory: that can't be reclaimed */
 	bool locks_over;            /* under held_lock: it is being closed, or stale */
-	_Atomic bool lost;          /* a crash of the server's host may have undone writes: the next sync or close says so */
+	_Atomic bool lost;          /* a crash of the server's host may have undone writes: the next sync says so, and each close until then */
 	struct inlay_listing *listing; /* merged directories only */
 	/* What opens its remote half again; cred: of directories, the room is cut to its groups. */
 	uint64_t token;
