@@ -1,5 +1,6 @@
-# Many faults of every kind under programs at work: the server and connections killed, cut, stopped, silent, shut out.
+# Many faults of every kind under programs at work: the server, redirectors and connections killed, cut, stopped, silent, shut out.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import threading
 import time
 
-from harness import Attachment, test, wait_for
+from harness import Attachment, Failed, test, wait_for
 from postgres import Postgres
 from proxy import Proxy
 from storm import Storm, all_at_once, clerks
@@ -46,8 +47,21 @@ class Site:
         os.mkdir(path)
         return [f"{mount}/{name}" for mount in self.mounts]
 
-    def storm(self, wanted, **options):
-        return Storm(wanted, self.proxies, self.pids, self.server_pid, **options)
+    def revive(self, pid):
+        """The redirector that has taken over from a killed one."""
+        a = self.clients[self.pids.index(pid)]
+
+        def other():
+            with contextlib.suppress(Failed, OSError, KeyError, ValueError):
+                now = a.status()["pid"]
+                return now != pid and now
+
+        return wait_for("another redirector", other)
+
+    def storm(self, wanted, kills=True, **options):
+        """Redirectors are killed where a guardian sees to it that another takes over."""
+        revive = self.revive if kills and all(a.status().get("guarded") for a in self.clients) else None
+        return Storm(wanted, self.proxies, self.pids, self.server_pid, kills=kills, revive=revive, **options)
 
     def calm(self):
         """Nothing may be waited for once nothing is broken any more."""
@@ -128,7 +142,7 @@ print(json.dumps([kept, refused, number]), flush=True)
 
 @test(root=True, timeout=PATIENCE)
 def test_storm_on_a_full_disk(t):
-    """the disk is full, again and again, while the server and connections are killed: what fsync acknowledged is there"""
+    """the disk is full, again and again, while the server, redirectors and connections are killed: what fsync acknowledged is there"""
     disk = FullDisk(t, "disk")
     site = Site(t, disk.top)
     stop = t.path("stop")
