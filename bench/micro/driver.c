@@ -7,7 +7,7 @@
  * that each part spends on one: "driver" is programs, filter manager, driver and volume, the simulation's checks included; "server" inlayd.
  * Then, for the product's: its time as a multiple of the model's; the median of its wait for inlayd; its threads' part of the whole CPU; and,
  * with one program, its own part of the time: what is left without the model's time and without the wait for inlayd.
- * Built by: ninja -C build inlayd tests/windows/bench-driver
+ * Built by: meson compile -C build inlayd bench-driver
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "world.h"
@@ -260,7 +260,7 @@ static void start_server(const void *data)
 	snprintf(path, sizeof(path), "%s/socket", b.home);
 	for (int i = 0; i < 500 && stat(path, &st) != 0; i++)
 		usleep(10000);
-	must(b.inlayd > 0 && stat(path, &st) == 0, "inlayd does not start: is it built? ninja -C build inlayd");
+	must(b.inlayd > 0 && stat(path, &st) == 0, "inlayd does not start: is it built? meson compile -C build inlayd");
 }
 
 int main(int argc, char **argv)

@@ -5,10 +5,10 @@
  */
 #include "base/status.h"
 #include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/clock.h"
 #include "cmd/commands.h"
 #include "cmd/holders.h"
-#include "cmd/json.h"
 #include "cmd/mounts.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"
@@ -29,21 +29,6 @@
 #define FORCE_ASK_MS 2000u  /* for a process that may be stopped */
 #define FORCE_STEP_MS 5000u /* for a system call or helper that should not wait at all */
 
-struct detach_options {
-	bool force;
-	unsigned timeout_ms;
-};
-
-static const struct inlay_option detach_options[] = {
-	{.name = "force", .kind = INLAY_OPTION_FLAG,
-		.help = "don't wait for programs, process or server: what is under way fails",
-		.at = offsetof(struct detach_options, force)},
-	{.name = "timeout", .kind = INLAY_OPTION_SECONDS, .value = "SECONDS", .max = 1000000,
-		.help = "how long to wait for programs that hold files; default 10",
-		.at = offsetof(struct detach_options, timeout_ms)},
-	{.name = NULL},
-};
-
 const struct inlay_command inlay_detach_command = {
 	.name = "inlay detach",
 	.operands = "DIR",
@@ -51,7 +36,7 @@ const struct inlay_command inlay_detach_command = {
 	.details = "Without --force, programs that hold files are named and waited for.\n",
 	.operands_min = 1,
 	.operands_max = 1,
-	.options = detach_options,
+	.options = inlay_detach_options,
 };
 
 /* What is being detached. */
@@ -250,18 +235,14 @@ static void tell_holders(struct target *t, pid_t server, bool always)
 
 static void show_progress(const struct target *t, uint64_t deadline, const char *what)
 {
-	uint64_t now = inlay_clock_ms();
-
-	if (!t->progress)
-		return;
-	fprintf(stderr, "\r\033[Kwaiting: %s, %llu s left", what, (unsigned long long)(now < deadline ? (deadline - now + 999) / 1000 : 0));
-	fflush(stderr);
+	if (t->progress)
+		inlay_waiting_show(deadline, what);
 }
 
 static void hide_progress(const struct target *t)
 {
 	if (t->progress)
-		fputs("\r\033[K", stderr);
+		inlay_waiting_hide();
 }
 
 /* How many requests are still under way, for the progress line. */
@@ -363,7 +344,7 @@ static int detach_in_order(struct target *t, pid_t server, unsigned timeout_ms)
 	return INLAY_EXIT_FAILED;
 }
 
-static int detach(struct target *t, const struct detach_options *o)
+static int detach(struct target *t, const struct inlay_detach_options *o)
 {
 	struct inlay_peer peer;
 	int code, status;
@@ -389,7 +370,7 @@ static int detach(struct target *t, const struct detach_options *o)
 
 int inlay_detach_main(int argc, char **argv)
 {
-	struct detach_options o = {.timeout_ms = 10000};
+	struct inlay_detach_options o = {.timeout_ms = 10000};
 	struct target t = {0};
 	int first = inlay_options_parse(&inlay_detach_command, argc, argv, &o), code = INLAY_EXIT_FAILED;
 

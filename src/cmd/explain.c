@@ -3,28 +3,16 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
-#include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/commands.h"
-#include "cmd/control.h"
 #include "cmd/mounts.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PATIENCE_MS 10000u /* the server may have to be asked */
-
-struct explain_options {
-	bool json;
-};
-
-static const struct inlay_option explain_options[] = {
-	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "one JSON object a line",
-		.at = offsetof(struct explain_options, json)},
-	{.name = NULL},
-};
 
 const struct inlay_command inlay_explain_command = {
 	.name = "inlay explain",
@@ -33,14 +21,13 @@ const struct inlay_command inlay_explain_command = {
 	.details = "The paths need not exist.\n",
 	.operands_min = 1,
 	.operands_max = UINT_MAX,
-	.options = explain_options,
+	.options = inlay_explain_options,
 };
 
 /* Asks whoever serves the mount. 0 with the JSON answer in peer->text, or -1 when the failure has been said. */
 static int ask(const struct inlay_mount *mount, const char *path, const char *rest, struct inlay_peer *peer)
 {
-	size_t room = 2 * strlen(rest) + 16;
-	char *request = malloc(room);
+	char *request = inlay_explain_request(rest);
 	int status = request ? inlay_peer_find(mount->major, mount->minor, peer) : -INLAY_ENOMEM;
 
 	if (status < 0) {
@@ -48,8 +35,6 @@ static int ask(const struct inlay_mount *mount, const char *path, const char *re
 		free(request);
 		return -1;
 	}
-	strcpy(request, "explain ");
-	inlay_control_escape(rest, request + 8);
 	status = inlay_peer_ask(peer, request, PATIENCE_MS);
 	free(request);
 	if (status == 0)
@@ -59,12 +44,12 @@ static int ask(const struct inlay_mount *mount, const char *path, const char *re
 	return -1;
 }
 
-static bool explain(const struct inlay_mounts *mounts, const char *path, const struct explain_options *o)
+static bool explain(const struct inlay_mounts *mounts, const char *path, const struct inlay_json_options *o)
 {
-	char rest[2 * PATH_MAX], text[256];
+	char rest[2 * PATH_MAX];
 	const struct inlay_mount *mount = inlay_mounts_resolve(mounts, path, rest, sizeof(rest));
 	struct inlay_peer peer;
-	int status;
+	bool ok;
 
 	if (!mount) {
 		inlay_say("not in an attached directory: %s: see \"inlay status\"", path);
@@ -72,18 +57,14 @@ static bool explain(const struct inlay_mounts *mounts, const char *path, const s
 	}
 	if (ask(mount, path, rest, &peer) < 0)
 		return false;
-	status = inlay_answer_status(peer.text, text, sizeof(text));
-	if (status < 0)
-		inlay_say("%s: %s", text, path);
-	else
-		inlay_answer_print_explanation(peer.text, path, o->json);
+	ok = inlay_explain_answer(peer.text, path, o->json);
 	inlay_peer_done(&peer);
-	return status == 0;
+	return ok;
 }
 
 int inlay_explain_main(int argc, char **argv)
 {
-	struct explain_options o = {0};
+	struct inlay_json_options o = {0};
 	struct inlay_mounts mounts;
 	int first = inlay_options_parse(&inlay_explain_command, argc, argv, &o), code = INLAY_EXIT_OK, status;
 

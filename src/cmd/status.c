@@ -5,9 +5,9 @@
  */
 #include "base/status.h"
 #include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/clock.h"
 #include "cmd/commands.h"
-#include "cmd/json.h"
 #include "cmd/mounts.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"
@@ -19,23 +19,13 @@
 
 #define PATIENCE_MS 2000u
 
-struct status_options {
-	bool json;
-};
-
-static const struct inlay_option status_options[] = {
-	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "for programs: everything, in one JSON object",
-		.at = offsetof(struct status_options, json)},
-	{.name = NULL},
-};
-
 const struct inlay_command inlay_status_command = {
 	.name = "inlay status",
 	.operands = "[DIR]",
 	.summary = "Shows attached directories: health, server, operations and their latency",
 	.details = "Exit code 1: DIR isn't attached, or an attachment doesn't answer.\n",
 	.operands_max = 1,
-	.options = status_options,
+	.options = inlay_status_options,
 };
 
 /* One attachment: its mount (NULL: not mounted here, or not any more) and who serves it (NULL: nobody). */
@@ -172,8 +162,10 @@ static void print_text(const struct picture *p)
 
 /* ---- for programs ---- */
 
-static void put_entry(struct inlay_json *j, const struct entry *e)
+static void put_entry(struct inlay_json *j, const void *arg, size_t i)
 {
+	const struct entry *e = &((const struct picture *)arg)->entry[i];
+
 	inlay_json_object(j, NULL);
 	inlay_json_string(j, "state", e->state);
 	inlay_json_bool(j, "mounted", e->mount != NULL);
@@ -190,22 +182,7 @@ static void put_entry(struct inlay_json *j, const struct entry *e)
 	inlay_json_object_end(j);
 }
 
-static void print_json(const struct picture *p)
-{
-	struct inlay_json j = {0};
-
-	inlay_json_object(&j, NULL);
-	inlay_json_array(&j, "attachments");
-	for (size_t i = 0; i < p->count; i++)
-		put_entry(&j, &p->entry[i]);
-	inlay_json_array_end(&j);
-	inlay_json_object_end(&j);
-	if (!j.failed)
-		puts(j.text);
-	free(j.text);
-}
-
-static int show(struct picture *p, const struct inlay_mount *only, const struct status_options *o)
+static int show(struct picture *p, const struct inlay_mount *only, const struct inlay_json_options *o)
 {
 	int status = picture_take(p, only), code = INLAY_EXIT_OK;
 
@@ -215,7 +192,7 @@ static int show(struct picture *p, const struct inlay_mount *only, const struct 
 	}
 	picture_ask(p);
 	if (o->json)
-		print_json(p);
+		inlay_status_print_json(p->count, put_entry, p);
 	else
 		print_text(p);
 	for (size_t i = 0; i < p->count; i++) {
@@ -227,7 +204,7 @@ static int show(struct picture *p, const struct inlay_mount *only, const struct 
 
 int inlay_status_main(int argc, char **argv)
 {
-	struct status_options o = {0};
+	struct inlay_json_options o = {0};
 	struct picture p = {0};
 	const struct inlay_mount *only = NULL;
 	char rest[2 * PATH_MAX];

@@ -5,6 +5,7 @@
  */
 #include "base/status.h"
 #include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/clock.h"
 #include "cmd/commands.h"
 #include "cmd/say.h"
@@ -24,21 +25,6 @@
 #define FORCE_ASK_MS 30000u  /* for a process that may be stopped, and for many placeholders */
 #define END_MS 5000u
 
-struct detach_options {
-	bool force;
-	unsigned timeout_ms;
-};
-
-static const struct inlay_option detach_options[] = {
-	{.name = "force", .kind = INLAY_OPTION_FLAG,
-		.help = "don't wait for programs, process or server: what is under way fails",
-		.at = offsetof(struct detach_options, force)},
-	{.name = "timeout", .kind = INLAY_OPTION_SECONDS, .value = "SECONDS", .max = 1000000,
-		.help = "how long to wait for programs that hold files; default 10",
-		.at = offsetof(struct detach_options, timeout_ms)},
-	{.name = NULL},
-};
-
 const struct inlay_command inlay_detach_command = {
 	.name = "inlay detach",
 	.operands = "DIR",
@@ -46,7 +32,7 @@ const struct inlay_command inlay_detach_command = {
 	.details = "Without --force, programs that hold files are waited for.\n",
 	.operands_min = 1,
 	.operands_max = 1,
-	.options = detach_options,
+	.options = inlay_detach_options,
 };
 
 struct target {
@@ -60,18 +46,14 @@ struct target {
 
 static void show_progress(const struct target *t, uint64_t deadline, const char *what)
 {
-	uint64_t now = inlay_clock_ms();
-
-	if (!t->progress)
-		return;
-	fprintf(stderr, "\r\033[Kwaiting: %s, %llu s left", what, (unsigned long long)(now < deadline ? (deadline - now + 999) / 1000 : 0));
-	fflush(stderr);
+	if (t->progress)
+		inlay_waiting_show(deadline, what);
 }
 
 static void hide_progress(const struct target *t)
 {
 	if (t->progress)
-		fputs("\r\033[K", stderr);
+		inlay_waiting_hide();
 }
 
 /* A member of its status; false when it doesn't answer soon. */
@@ -244,7 +226,7 @@ static int detach_in_order(struct target *t, unsigned timeout_ms)
 	return INLAY_EXIT_FAILED;
 }
 
-static int detach(struct inlay_peers *peers, const char *full, const struct detach_options *o)
+static int detach(struct inlay_peers *peers, const char *full, const struct inlay_detach_options *o)
 {
 	struct target t = {.progress = _isatty(_fileno(stderr)), .shown = ~0ull};
 	const char *rest = "";
@@ -270,7 +252,7 @@ static int detach(struct inlay_peers *peers, const char *full, const struct deta
 
 int inlay_detach_main(int argc, char **argv)
 {
-	struct detach_options o = {.timeout_ms = 10000};
+	struct inlay_detach_options o = {.timeout_ms = 10000};
 	struct inlay_peers peers = {0};
 	int first = inlay_options_parse(&inlay_detach_command, argc, argv, &o), code = INLAY_EXIT_FAILED, status;
 	char *full;

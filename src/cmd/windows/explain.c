@@ -3,28 +3,16 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/status.h"
-#include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/commands.h"
-#include "cmd/control.h"
 #include "cmd/say.h"
 #include "cmd/windows/commands.h"
 #include "cmd/windows/directory.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PATIENCE_MS 10000u /* the server may have to be asked */
-
-struct explain_options {
-	bool json;
-};
-
-static const struct inlay_option explain_options[] = {
-	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "one JSON object a line",
-		.at = offsetof(struct explain_options, json)},
-	{.name = NULL},
-};
 
 const struct inlay_command inlay_explain_command = {
 	.name = "inlay explain",
@@ -33,13 +21,13 @@ const struct inlay_command inlay_explain_command = {
 	.details = "The paths need not exist.\n",
 	.operands_min = 1,
 	.operands_max = UINT_MAX,
-	.options = explain_options,
+	.options = inlay_explain_options,
 };
 
 /* 0 with the JSON answer in talk->text, or -1 when the failure has been said. */
 static int ask(const struct inlay_peer *peer, const char *path, const char *rest, struct inlay_talk *talk)
 {
-	char *request = malloc(2 * strlen(rest) + 16);
+	char *request = inlay_explain_request(rest);
 	int status = request ? inlay_peer_again(peer, talk) : -INLAY_ENOMEM;
 
 	if (status < 0) {
@@ -48,8 +36,6 @@ static int ask(const struct inlay_peer *peer, const char *path, const char *rest
 		free(request);
 		return -1;
 	}
-	strcpy(request, "explain ");
-	inlay_control_escape(rest, request + 8);
 	status = inlay_talk_ask(talk, request, PATIENCE_MS);
 	free(request);
 	if (status == 0)
@@ -59,9 +45,9 @@ static int ask(const struct inlay_peer *peer, const char *path, const char *rest
 	return -1;
 }
 
-static bool explain(struct inlay_peers *peers, const char *path, const struct explain_options *o)
+static bool explain(struct inlay_peers *peers, const char *path, const struct inlay_json_options *o)
 {
-	char *full = inlay_directory_full(path), text[256];
+	char *full = inlay_directory_full(path);
 	const char *rest = "";
 	const struct inlay_peer *peer = full ? inlay_peers_at(peers, full, &rest) : NULL;
 	struct inlay_talk talk;
@@ -70,11 +56,7 @@ static bool explain(struct inlay_peers *peers, const char *path, const struct ex
 	if (!peer) {
 		inlay_say("not in an attached directory: %s: see \"inlay status\"", path);
 	} else if (ask(peer, path, rest, &talk) == 0) {
-		ok = inlay_answer_status(talk.text, text, sizeof(text)) == 0;
-		if (ok)
-			inlay_answer_print_explanation(talk.text, path, o->json);
-		else
-			inlay_say("%s: %s", text, path);
+		ok = inlay_explain_answer(talk.text, path, o->json);
 		inlay_talk_done(&talk);
 	}
 	free(full);
@@ -83,7 +65,7 @@ static bool explain(struct inlay_peers *peers, const char *path, const struct ex
 
 int inlay_explain_main(int argc, char **argv)
 {
-	struct explain_options o = {0};
+	struct inlay_json_options o = {0};
 	struct inlay_peers peers;
 	int first = inlay_options_parse(&inlay_explain_command, argc, argv, &o), code = INLAY_EXIT_OK, status;
 

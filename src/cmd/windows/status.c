@@ -4,6 +4,7 @@
  */
 #include "base/status.h"
 #include "cmd/answer_text.h"
+#include "cmd/asking.h"
 #include "cmd/clock.h"
 #include "cmd/commands.h"
 #include "cmd/say.h"
@@ -14,23 +15,13 @@
 
 #define PATIENCE_MS 3000u
 
-struct status_options {
-	bool json;
-};
-
-static const struct inlay_option status_options[] = {
-	{.name = "json", .kind = INLAY_OPTION_FLAG, .help = "for programs: everything, in one JSON object",
-		.at = offsetof(struct status_options, json)},
-	{.name = NULL},
-};
-
 const struct inlay_command inlay_status_command = {
 	.name = "inlay status",
 	.operands = "[DIR]",
 	.summary = "Shows attached directories: health, server, operations and their latency",
 	.details = "Exit code 1: DIR isn't attached, or an attachment doesn't answer.\n",
 	.operands_max = 1,
-	.options = status_options,
+	.options = inlay_status_options,
 };
 
 /* What becomes of each: "attached", "not answering" or "another user's". */
@@ -104,10 +95,15 @@ static void print_text(const struct picture *p)
 	}
 }
 
-static void put_entry(struct inlay_json *j, const struct inlay_peer *peer, const char *state)
+static void put_entry(struct inlay_json *j, const void *arg, size_t i)
 {
+	const struct picture *p = arg;
+	const struct inlay_peer *peer = &p->peers.peer[i];
+
+	if (!is_shown(p, i))
+		return;
 	inlay_json_object(j, NULL);
-	inlay_json_string(j, "state", state);
+	inlay_json_string(j, "state", p->state[i]);
 	inlay_json_bool(j, "mounted", true);
 	if (peer->status == 0) {
 		inlay_json_members(j, peer->talk.text);
@@ -119,24 +115,7 @@ static void put_entry(struct inlay_json *j, const struct inlay_peer *peer, const
 	inlay_json_object_end(j);
 }
 
-static void print_json(const struct picture *p)
-{
-	struct inlay_json j = {0};
-
-	inlay_json_object(&j, NULL);
-	inlay_json_array(&j, "attachments");
-	for (size_t i = 0; i < p->peers.count; i++) {
-		if (is_shown(p, i))
-			put_entry(&j, &p->peers.peer[i], p->state[i]);
-	}
-	inlay_json_array_end(&j);
-	inlay_json_object_end(&j);
-	if (!j.failed)
-		puts(j.text);
-	free(j.text);
-}
-
-static int show(struct picture *p, const struct status_options *o)
+static int show(struct picture *p, const struct inlay_json_options *o)
 {
 	int code = INLAY_EXIT_OK;
 
@@ -147,7 +126,7 @@ static int show(struct picture *p, const struct status_options *o)
 	}
 	picture_ask(p);
 	if (o->json)
-		print_json(p);
+		inlay_status_print_json(p->peers.count, put_entry, p);
 	else
 		print_text(p);
 	for (size_t i = 0; i < p->peers.count; i++) {
@@ -160,7 +139,7 @@ static int show(struct picture *p, const struct status_options *o)
 
 int inlay_status_main(int argc, char **argv)
 {
-	struct status_options o = {0};
+	struct inlay_json_options o = {0};
 	struct picture p = {0};
 	int first = inlay_options_parse(&inlay_status_command, argc, argv, &o), code = INLAY_EXIT_FAILED, status;
 	const char *rest = "";

@@ -425,7 +425,7 @@ static uint32_t count_of(const char *name, uint32_t otherwise)
 
 static void run_plan(enum plan plan)
 {
-	uint32_t count = count_of("INLAY_SCHEDULES", 60), only = count_of("SEED", 0), bad = 0;
+	uint32_t count = count_of("INLAY_SCHEDULES", SCHEDULES), only = count_of("SEED", 0), bad = 0;
 
 	for (uint32_t seed = only ? only : 1; seed < (only ? only + 1 : count + 1) && bad < 5; seed++)
 		bad += !one_world(seed, false, plan, 12);
@@ -486,7 +486,7 @@ static void one_crowd(uint32_t seed)
 
 static void test_crowd(void **state)
 {
-	uint32_t count = count_of("INLAY_SCHEDULES", 60) * 4;
+	uint32_t count = count_of("INLAY_SCHEDULES", SCHEDULES) * 4;
 
 	(void)state;
 	for (uint32_t seed = 1; seed <= count; seed++)
@@ -510,7 +510,7 @@ static void grow(void *opaque)
 
 static void test_ends(void **state)
 {
-	uint32_t count = count_of("INLAY_SCHEDULES", 60) * 2;
+	uint32_t count = count_of("INLAY_SCHEDULES", SCHEDULES) * 2;
 
 	(void)state;
 	for (uint32_t seed = 1; seed <= count; seed++) {
