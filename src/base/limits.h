@@ -25,15 +25,31 @@
 #define INLAY_REPLY_CACHE_MAX 1024u        /* bytes of a reply that a slot keeps for replay; every mutating reply fits */
 
 #define INLAY_SESSIONS_MAX 65536u          /* of one server */
+#define INLAY_PEER_SESSIONS_MAX (INLAY_SESSIONS_MAX / 4u) /* of one address, or user of a Unix socket */
 #define INLAY_HANDLES_MAX (1u << 20)       /* open files of one session */
-#define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session */
+#define INLAY_PINS_MAX (1u << 16)          /* nodes that the server keeps open for one session, where its store needs that */
+#define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session, waiters among them */
+#define INLAY_FILE_LOCKS_MAX 16384u        /* locks of one file */
+#define INLAY_FILE_WAITERS_MAX 4096u       /* who waits for a lock of one file */
 #define INLAY_RECORDS_MAX 4096u            /* clients whose replies are recorded over a restart, 80 KiB a lane */
 #define INLAY_CONNS_MAX 65536u             /* connections of one server */
+#define INLAY_PEER_CONNS_MAX (INLAY_CONNS_MAX / 4u) /* of one address, or user of a Unix socket */
+#define INLAY_HELLO_MAX 4096u              /* bytes of the first frame of a connection */
 #define INLAY_HELLO_TIMEOUT_MS 10000u      /* a new connection must say HELLO within */
 #define INLAY_LEASE_MS 45000u              /* a session not heard from for so long is over */
 #define INLAY_KEEPALIVE_MS (INLAY_LEASE_MS / 3u)
+#define INLAY_RATE_MIN 4096u               /* bytes a second: who is slower for the lease time, in either direction, is cut off */
 #define INLAY_CONN_QUEUE_MAX (8u * INLAY_FRAME_MAX) /* unsent reply bytes at which reading from the peer pauses */
 
+#define INLAY_BUFFERS_SHORT (512u << 20)   /* bytes of a server's buffers in use, beyond which patience ends after */
+#define INLAY_SHORT_PATIENCE_MS 2000u
+#define INLAY_BUFFERS_MAX (2048u << 20)    /* beyond which who doesn't take its replies is cut off at once */
+
+#define INLAY_LISTING_MAX (256u << 20)     /* bytes of the merged listings that a client keeps, and of one of `inlay ls` */
+#define INLAY_CONTROL_REQUESTS_MAX 32u     /* requests at a time on the control socket of an attachment; others wait */
+#define INLAY_CONTROL_TIMEOUT_MS 2000u     /* until the whole request has come */
+
+_Static_assert(INLAY_HELLO_MAX > INLAY_FRAME_HEADER + INLAY_TEXT_MAX + 1024, "a HELLO fits");
 _Static_assert(INLAY_BODY_MAX > INLAY_RULES_MAX + 4 * INLAY_TEXT_MAX, "HELLO's reply fits in a body");
 _Static_assert(INLAY_BODY_MAX > 4 * INLAY_GROUPS_MAX + 2 * INLAY_NAME_MAX + INLAY_TARGET_MAX + 512, "any request fits");
 _Static_assert(INLAY_XATTR_VALUE_MAX <= INLAY_DATA_MAX, "a value fits in a payload");

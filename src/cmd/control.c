@@ -4,8 +4,10 @@
  */
 #include "cmd/control.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cmd/clock.h"
 #include "cmd/mounts.h"
 #include "cmd/rundir.h"
 #include "cmd/whole.h"
@@ -23,8 +25,6 @@
 #include <unistd.h>
 
 #define REQUEST_MAX 16384u /* bytes of a line: the longest path, escaped, and the word before it */
-#define REQUESTS_MAX 32u   /* threads at a time; more wait in the socket's queue */
-#define LINE_TIMEOUT_MS 2000
 
 struct inlay_control {
 	struct inlay_attachment *attachment;
@@ -55,14 +55,16 @@ static bool may_ask(int fd)
 /* One line, without its newline; false when it doesn't come in time or is too long, or all is over (wake). */
 static bool read_line(int fd, int wake, char *line, size_t size)
 {
+	uint64_t end_ms = inlay_clock_ms() + INLAY_CONTROL_TIMEOUT_MS;
 	size_t used = 0;
 
 	while (used < size - 1) {
 		struct pollfd p[2] = {{fd, POLLIN, 0}, {wake, POLLIN, 0}};
+		uint64_t now_ms = inlay_clock_ms();
 		ssize_t n;
 		char *end;
 
-		if (poll(p, 2, LINE_TIMEOUT_MS) <= 0 || !p[0].revents)
+		if (now_ms >= end_ms || poll(p, 2, (int)(end_ms - now_ms)) <= 0 || !p[0].revents)
 			return false;
 		n = recv(fd, line + used, size - 1 - used, 0);
 		if (n <= 0)
@@ -134,7 +136,7 @@ static void receive_visitor(struct inlay_control *c)
 	if (fd < 0)
 		return;
 	pthread_mutex_lock(&c->lock);
-	while (c->active >= REQUESTS_MAX)
+	while (c->active >= INLAY_CONTROL_REQUESTS_MAX)
 		pthread_cond_wait(&c->idle, &c->lock);
 	c->active++;
 	pthread_mutex_unlock(&c->lock);
@@ -252,7 +254,7 @@ bool inlay_control_stop(struct inlay_control *c)
 		return false;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += 2;
-	/* The serving thread ends only when no more than REQUESTS_MAX are active, so wait for those first. */
+	/* The serving thread ends only when no more than INLAY_CONTROL_REQUESTS_MAX are active, so wait for those first. */
 	pthread_mutex_lock(&c->lock);
 	while (c->active && pthread_cond_timedwait(&c->idle, &c->lock, &until) == 0)
 		;

@@ -4,6 +4,7 @@
  */
 #include "cmd/remote.h"
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "os/files.h"
 
@@ -191,6 +192,8 @@ static int add_entry(struct inlay_remote_listing *l, size_t *cap, const struct i
 
 	if (inlay_str_is(d->name, ".") || inlay_str_is(d->name, ".."))
 		return 0;
+	if (l->count >= INLAY_LISTING_MAX / sizeof(*e)) /* a server may go on for ever */
+		return -INLAY_EOVERFLOW;
 	if (l->count == *cap) {
 		struct inlay_remote_entry *grown = realloc(l->entry, (*cap * 2 + 64) * sizeof(*grown));
 

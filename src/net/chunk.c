@@ -29,17 +29,25 @@ struct pool {
 	pthread_mutex_t lock;
 	struct inlay_chunk *free;
 	unsigned count, keep; /* free ones now, at most */
+	unsigned used;        /* with references; read without the lock, too */
 	uint32_t cap;
 };
 
-static struct pool small = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, KEEP(128u), INLAY_CHUNK_SMALL};
-static struct pool large = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, KEEP(32u), INLAY_CHUNK_LARGE};
+static struct pool small = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, KEEP(128u), 0, INLAY_CHUNK_SMALL};
+static struct pool large = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, KEEP(32u), 0, INLAY_CHUNK_LARGE};
 
+static void count_used(struct pool *pool, int change)
+{
+	__atomic_store_n(&pool->used, pool->used + (unsigned)change, __ATOMIC_RELAXED); /* under the lock */
+}
+
+/* Counts one as used, also when it returns NULL. */
 static struct inlay_chunk *pool_take(struct pool *pool)
 {
 	struct inlay_chunk *c;
 
 	pthread_mutex_lock(&pool->lock);
+	count_used(pool, 1);
 	c = pool->free;
 	if (c) {
 		pool->free = c->next_free;
@@ -49,12 +57,13 @@ static struct inlay_chunk *pool_take(struct pool *pool)
 	return c;
 }
 
-/* False: the pool is full and the chunk still the caller's. */
+/* The chunk is used no more. False: the pool is full and the chunk still the caller's. */
 static bool pool_keep(struct pool *pool, struct inlay_chunk *c)
 {
 	bool kept;
 
 	pthread_mutex_lock(&pool->lock);
+	count_used(pool, -1);
 	kept = pool->count < pool->keep;
 	if (kept) {
 		c->next_free = pool->free;
@@ -92,9 +101,20 @@ struct inlay_chunk *inlay_chunk_new(size_t len)
 	c = pool_take(pool);
 	if (!c)
 		c = chunk_map(pool->cap);
-	if (c)
+	if (c) {
 		__atomic_store_n(&c->refs, 1, __ATOMIC_RELAXED);
-	return c;
+		return c;
+	}
+	pthread_mutex_lock(&pool->lock);
+	count_used(pool, -1);
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+uint64_t inlay_chunk_used(void)
+{
+	return (uint64_t)__atomic_load_n(&small.used, __ATOMIC_RELAXED) * small.cap +
+	       (uint64_t)__atomic_load_n(&large.used, __ATOMIC_RELAXED) * large.cap;
 }
 
 struct inlay_chunk *inlay_chunk_ref(struct inlay_chunk *c)

@@ -29,6 +29,8 @@ struct inlay_chunk {
 struct inlay_chunk *inlay_chunk_new(size_t len);
 struct inlay_chunk *inlay_chunk_ref(struct inlay_chunk *c);
 void inlay_chunk_unref(struct inlay_chunk *c); /* NULL is fine */
+/* Bytes of all chunks that have references now. Any thread: a picture of the moment. */
+uint64_t inlay_chunk_used(void);
 /* True when the caller's reference is the only one. */
 int inlay_chunk_is_private(const struct inlay_chunk *c);
 

@@ -27,6 +27,7 @@ int inlay_conn_new(struct inlay_loop *l, int fd, const struct inlay_conn_ops *op
 	c->owner = owner;
 	c->refs = 1;
 	c->want_kinds = want_kinds;
+	c->frame_max = INLAY_FRAME_MAX;
 	c->last_in_ns = inlay_loop_now(l);
 	c->flush_hook.run = inlay_conn_out_hook;
 	r = inlay_conn_host_attach(c, l);
@@ -120,6 +121,8 @@ bool inlay_conn_parse(struct inlay_conn *c)
 		size_t len = c->in_tail - c->in_head;
 		int r = inlay_frame_parse(c->in->mem + c->in_head, len, c->want_kinds, &f);
 
+		if (r > 0 && f.size > c->frame_max)
+			r = -INLAY_EPROTO;
 		if (r < 0) {
 			inlay_conn_close(c, r);
 			return false;
@@ -257,6 +260,11 @@ void inlay_conn_serve(struct inlay_conn *c, unsigned what)
 		inlay_loop_not_again(&c->source);
 	input_settle(c);
 	inlay_conn_host_rest(c);
+}
+
+bool inlay_conn_is_unfinished(const struct inlay_conn *c)
+{
+	return inlay_conn_may_read(c) && (c->stub || (c->in && c->in_tail > c->in_head));
 }
 
 void inlay_conn_pause(struct inlay_conn *c)

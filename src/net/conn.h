@@ -47,6 +47,7 @@ struct inlay_conn {
 	void *owner;          /* the user's */
 	uint32_t refs;        /* atomic */
 	unsigned want_kinds;  /* see inlay_frame_parse */
+	uint32_t frame_max;   /* a larger frame ends the connection; the user's to change, INLAY_FRAME_MAX at first */
 	uint64_t bytes_in, bytes_out, queued; /* queued: not yet taken by the host */
 	uint64_t last_in_ns;  /* loop time of the last bytes received */
 	bool open;
@@ -95,6 +96,8 @@ void inlay_conn_commit(struct inlay_conn *c, size_t len);
 void inlay_conn_send_chunk(struct inlay_conn *c, struct inlay_chunk *chunk, const uint8_t *p, size_t len);
 /* Sends at once what is queued; else it goes out by a loop hook when the batch of events is done. */
 void inlay_conn_flush(struct inlay_conn *c);
+/* It waits for the rest of a frame, or could: what came is not whole. */
+bool inlay_conn_is_unfinished(const struct inlay_conn *c);
 /* Stops and resumes reading (frames already received are held back too): back-pressure. */
 void inlay_conn_pause(struct inlay_conn *c);
 void inlay_conn_resume(struct inlay_conn *c);

@@ -32,6 +32,8 @@ struct inlay_listing {
 	struct inlay_map by_name;
 	uint64_t cookie;             /* of the half being gathered */
 	bool gathered;
+	size_t bytes;                /* of *total, which all listings of the redirector share: */
+	_Atomic uint64_t *total;
 	_Atomic bool busy;           /* one reader at a time; the kernel sees to that, a hostile one is refused */
 };
 
@@ -40,6 +42,9 @@ static void clear(struct inlay_listing *l)
 	for (size_t i = 0; i < l->count; i++)
 		free(l->entries[i]);
 	l->count = l->names_len = l->seen = 0;
+	if (l->total)
+		atomic_fetch_sub(l->total, l->bytes);
+	l->bytes = 0;
 	inlay_map_done(&l->by_name);
 }
 
@@ -176,13 +181,21 @@ static int make_room(struct inlay_listing *l, size_t name_len)
 	return 0;
 }
 
+static size_t entry_size(size_t name_len)
+{
+	return sizeof(struct entry) + sizeof(struct entry *) + name_len;
+}
+
 static int add(struct inlay_listing *l, const struct inlay_dirent *d, enum inlay_side side)
 {
 	struct entry *e;
 	int err = make_room(l, d->name.len);
 
-	if (err < 0 || l->names_len + d->name.len > UINT32_MAX)
-		return -INLAY_ENOMEM;
+	if (err < 0)
+		return err;
+	l->bytes += entry_size(d->name.len);
+	if (atomic_fetch_add(l->total, entry_size(d->name.len)) + entry_size(d->name.len) > INLAY_LISTING_MAX)
+		return -INLAY_EOVERFLOW;
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return -INLAY_ENOMEM;
@@ -244,6 +257,7 @@ static void gathered(struct inlay_op *op, const struct inlay_reply *r)
 	int err = r->status < 0 ? r->status : take_batch(op, r, side, &end);
 
 	if (err < 0) {
+		clear(op->file->listing); /* what is of no use must not keep others from theirs */
 		end_reading(op, err);
 	} else if (!end) {
 		gather(op, side);
@@ -308,6 +322,7 @@ void inlay_listing_read(struct inlay_op *op)
 		return;
 	}
 	l->gathered = false;
+	l->total = &op->redirect->listed;
 	clear(l);
 	l->cookie = 0;
 	if (inlay_map_init(&l->by_name) < 0)

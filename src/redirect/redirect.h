@@ -77,6 +77,7 @@ struct inlay_redirect {
 	unsigned lanes;
 	bool readonly;
 	struct inlay_estate *estate; /* what a successor will need; NULL: there will be none */
+	_Atomic uint64_t listed;  /* bytes of merged listings that are kept: INLAY_LISTING_MAX at most */
 	/* Lock requests that wait, found by EVENT_LOCK and by interrupts; lock covers the list. */
 	pthread_mutex_t waiters_lock;
 	struct inlay_list waiters;

@@ -103,7 +103,11 @@ static int make_session(struct hello *h, struct inlay_server *s)
 		return -INLAY_ENOEXPORT;
 	r = judge(h, ex, &as);
 	if (r == 0)
-		r = session_new(ex, &h->m.client, &h->session);
+		r = origin_enter_session(s, h->peer->origin);
+	if (r == 0 && (r = session_new(ex, &h->m.client, h->peer->origin, &h->session)) < 0) {
+		origin_leave(s, h->peer->origin, true);
+		origin_put(s, h->peer->origin);
+	}
 	if (r < 0) {
 		export_unref(ex);
 		free(as);

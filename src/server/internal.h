@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 struct locks;
+struct origin;
 struct peer;
 struct work;
 
@@ -70,6 +71,7 @@ struct inlay_session {
 	struct record *record; /* of its replies; NULL for none */
 	/* Handles of sessions before this one, by which the client still calls what it has opened again. */
 	struct inlay_map olds;
+	struct origin *origin; /* who opened it; counted there. NULL: a local one */
 	int reclaim;          /* atomic: enum session_reclaim */
 	uint32_t enrolled;    /* atomic: its place in the roster + 1, 0 for none */
 	bool told_to_wait;    /* atomic: a lock was put off for the grace period */
@@ -96,6 +98,7 @@ struct server_loop {
 	struct inlay_list peers;
 	struct inlay_timer tick;
 	struct inlay_task start, drain, expire;
+	uint64_t ticked_ns;
 	bool expiring;
 	struct work *spare; /* free list */
 	unsigned spares;
@@ -105,7 +108,10 @@ struct server_loop {
 struct inlay_server {
 	struct inlay_uuid boot;
 	struct inlay_hash_key secret;
-	uint32_t lease_ms, sessions_max, conns_max;
+	uint32_t lease_ms, sessions_max, conns_max, peer_sessions_max, peer_conns_max;
+	uint64_t refused_ns; /* atomic: when a refusal was last said */
+	pthread_mutex_t origins_lock; /* the innermost */
+	struct inlay_map origins;     /* under it */
 	char *banner;
 	struct server_loop *loops;
 	unsigned nloops;
@@ -141,8 +147,8 @@ void export_unref(struct inlay_export *ex);
 
 /* ---- sessions.c ---- */
 uint64_t clock_ns(void);
-/* A session of an export, in the server's lists; takes over a reference to ex on success. */
-int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct inlay_session **ret);
+/* A session of an export, in the server's lists; takes over references to ex and origin (entered) on success. */
+int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct origin *origin, struct inlay_session **ret);
 struct inlay_session *session_find(struct inlay_server *s, const struct inlay_uuid *id); /* referenced, or NULL */
 struct inlay_session *session_ref(struct inlay_session *ss);
 void session_unref(struct inlay_session *ss);
@@ -217,6 +223,18 @@ static inline uint32_t session_tag(const struct inlay_session *ss)
 /* Before a session's first lock is granted: whoever reads the roster after a restart waits for it. */
 void holder_enroll(struct inlay_session *ss);
 void holder_strike(struct inlay_session *ss);
+
+/* ---- origins.c: who takes how much ---- */
+/*
+ * A connection from there: 0 with a reference, or -INLAY_EMFILE when there are too many, -INLAY_ENOMEM. name: as
+ * inlay_addr_peer() says it. Any thread.
+ */
+int origin_enter(struct inlay_server *s, const char *name, struct origin **ret);
+/* A session, too: 0 with a reference of its own, or -INLAY_ELIMIT. */
+int origin_enter_session(struct inlay_server *s, struct origin *o);
+/* One less of what it is; the reference stays. NULL is fine, here and below. */
+void origin_leave(struct inlay_server *s, struct origin *o, bool session);
+void origin_put(struct inlay_server *s, struct origin *o);
 
 /* ---- peer.c ---- */
 void peer_start_loop(struct server_loop *sl); /* owner thread */

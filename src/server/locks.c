@@ -45,6 +45,7 @@ struct lock_file {
 	struct inlay_map_link link;
 	struct inlay_store_id id;
 	struct inlay_list held, waiters;
+	uint32_t nheld, nwaiters;
 };
 
 struct locks {
@@ -240,6 +241,7 @@ static void count_held(struct inlay_session *ss, int change)
 static void waiter_free(struct locks *k, struct waiter *w)
 {
 	count_held(w->owner.session, -1);
+	w->file->nwaiters--;
 	inlay_list_remove(&w->link);
 	inlay_map_remove(&k->waiters, &w->by_owner);
 	free(w);
@@ -259,12 +261,16 @@ static void waiter_remove(struct locks *k, const struct lock_file *f, const stru
 static int waiter_note(struct locks *k, struct lock_file *f, const struct owner *o, const struct range *r,
                        struct handle *h, uint64_t handle_id)
 {
-	struct waiter *w = calloc(1, sizeof(*w));
+	struct waiter *w;
 
+	if (f->nwaiters >= INLAY_FILE_WAITERS_MAX)
+		return -INLAY_ENOLCK;
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -INLAY_ENOMEM;
 	*w = (struct waiter){.file = f, .owner = *o, .r = *r, .handle = h, .handle_id = handle_id};
 	inlay_list_append(&f->waiters, &w->link);
+	f->nwaiters++;
 	inlay_map_add(&k->waiters, &w->by_owner, owner_hash(o));
 	count_held(o->session, 1);
 	return -INLAY_EQUEUED;
@@ -304,8 +310,9 @@ static void send_wakes(struct wake *e)
 
 /* ---- changing ---- */
 
-static void held_free(struct held *h)
+static void held_free(struct lock_file *f, struct held *h)
 {
+	f->nheld--;
 	count_held(h->owner.session, -1);
 	inlay_list_remove(&h->link);
 	free(h);
@@ -324,6 +331,7 @@ static struct held *held_add(struct lock_file *f, struct held **from, const stru
 	*h = *like;
 	h->r = *r;
 	inlay_list_append(&f->held, &h->link);
+	f->nheld++;
 	count_held(h->owner.session, 1);
 	return h;
 }
@@ -341,7 +349,7 @@ static void cut(struct lock_file *f, struct held *h, const struct range *r, stru
 	else if (right_stays)
 		h->r.start = r->end + 1;
 	else
-		held_free(h);
+		held_free(f, h);
 }
 
 static bool touches(const struct range *a, const struct range *b)
@@ -361,7 +369,7 @@ static void merge_neighbours(struct lock_file *f, struct held *n)
 			n->r.start = h->r.start;
 		else
 			n->r.end = h->r.end;
-		held_free(h);
+		held_free(f, h);
 	}
 }
 
@@ -387,7 +395,7 @@ static int set_locked(struct locks *k, struct lock_file *f, const struct held *w
 	if (__atomic_load_n(&o->session->over, __ATOMIC_ACQUIRE))
 		return -INLAY_ENOSESSION;
 	waiter_remove(k, f, o, &want->r);
-	if (!unlock && o->session->locks_held + 2 > INLAY_LOCKS_MAX)
+	if (!unlock && (o->session->locks_held + 2 > INLAY_LOCKS_MAX || f->nheld + 2 > INLAY_FILE_LOCKS_MAX))
 		return -INLAY_ENOLCK;
 	if (o->kind == INLAY_LOCK_FLOCK && !unlock) { /* see the file's head */
 		apply(f, want, true, spare);
@@ -505,7 +513,7 @@ static void drop_in_file(struct locks *k, struct lock_file *f, struct inlay_sess
 		if (p->owner.session != ss || (h && p->handle != h))
 			continue;
 		changed[p->owner.kind] = true;
-		held_free(p);
+		held_free(f, p);
 	}
 	for (uint32_t kind = 0; kind < 2; kind++)
 		if (changed[kind])
@@ -533,7 +541,9 @@ void locks_drop(struct locks *k, struct inlay_session *ss, struct handle *h)
 	struct lock_file *f;
 
 	pthread_mutex_lock(&k->mutex);
-	if (!h) {
+	if (!h && !ss->locks_held) {
+		/* nothing: who comes and goes must not cost a look at every file */
+	} else if (!h) {
 		inlay_map_each(&k->files, drop_one, &d);
 	} else if ((f = file_of(k, h, false))) {
 		drop_in_file(k, f, ss, h, &d.wakes);

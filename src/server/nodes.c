@@ -8,6 +8,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "server/internal.h"
 
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static struct pin *pin_find(struct inlay_session *ss, const struct inlay_node_id
 static int pin_add(struct inlay_session *ss, struct inlay_store_node *n, const struct inlay_node_id *id)
 {
 	struct pin *p = calloc(1, sizeof(*p)), *found;
+	bool full = false;
 
 	if (!p)
 		return -INLAY_ENOMEM;
@@ -94,6 +96,8 @@ static int pin_add(struct inlay_session *ss, struct inlay_store_node *n, const s
 	found = pin_find(ss, id);
 	if (found) {
 		found->count++;
+	} else if (ss->nodes.count >= INLAY_PINS_MAX) {
+		full = true;
 	} else {
 		p->id = *id;
 		p->node = n;
@@ -102,9 +106,9 @@ static int pin_add(struct inlay_session *ss, struct inlay_store_node *n, const s
 		inlay_map_add(&ss->nodes, &p->link, inlay_load64(id->bytes + TAG_OFF));
 	}
 	pthread_mutex_unlock(&ss->lock);
-	if (found)
+	if (found || full)
 		free(p);
-	return 0;
+	return full ? -INLAY_ENFILE : 0;
 }
 
 int node_give(struct inlay_session *ss, struct inlay_store_node *n, struct inlay_node_id *ret)

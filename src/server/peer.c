@@ -14,6 +14,7 @@
 #define MS UINT64_C(1000000) /* in ns */
 #define TICK_MAX_MS 1000u
 #define TICK_DRAIN_MS 10u
+#define REFUSALS_MS 1000u
 
 void peer_ref(struct peer *p)
 {
@@ -26,6 +27,7 @@ void peer_unref(struct peer *p)
 		return;
 	inlay_conn_unref(p->conn);
 	session_unref(p->session);
+	origin_put(p->sl->server, p->origin);
 	free(p);
 }
 
@@ -61,6 +63,7 @@ static void on_closed(struct inlay_conn *c, int status)
 	inlay_list_remove(&p->link);
 	detach(p);
 	__atomic_sub_fetch(&p->sl->server->conns, 1, __ATOMIC_RELAXED);
+	origin_leave(p->sl->server, p->origin, false);
 	peer_unref(p);
 }
 
@@ -89,6 +92,8 @@ void peer_sent(struct peer *p, size_t len)
 	__atomic_add_fetch(&p->sl->bytes_out, len, __ATOMIC_RELAXED);
 	if (p->conn->queued > INLAY_CONN_QUEUE_MAX && !p->conn->paused)
 		inlay_conn_pause(p->conn);
+	if (p->conn->queued > INLAY_FRAME_MAX && inlay_chunk_used() > INLAY_BUFFERS_MAX)
+		peer_close_later(p); /* who is well comes back, and is answered then */
 }
 
 static void on_drained(struct inlay_conn *c)
@@ -133,6 +138,7 @@ bool peer_attach(struct peer *p, struct inlay_session *ss, struct lane *la)
 		return false;
 	p->session = ss;
 	p->lane = la;
+	p->conn->frame_max = INLAY_FRAME_MAX;
 	if (old) {
 		peer_close_later(old);
 		peer_unref(old);
@@ -153,23 +159,58 @@ static void adopt(struct inlay_task *t)
 		inlay_warning("cannot serve %s: %s", p->name, inlay_status_text(r));
 		close(p->fd);
 		__atomic_sub_fetch(&p->sl->server->conns, 1, __ATOMIC_RELAXED);
+		origin_leave(p->sl->server, p->origin, false);
 		peer_unref(p);
 		return;
 	}
 	p->fd = -1;
+	p->conn->frame_max = INLAY_HELLO_MAX;
+	p->in.left_ns = p->out.left_ns = p->sl->server->lease_ms * MS;
 	p->born_ns = inlay_loop_now(p->sl->loop);
 	inlay_list_append(&p->sl->peers, &p->link);
 }
 
+/* Once in a while: a flood must not fill the log, too. */
+static void say_refused(struct inlay_server *s, const char *name, int why)
+{
+	uint64_t now = clock_ns(), last = __atomic_load_n(&s->refused_ns, __ATOMIC_RELAXED);
+
+	if (last && now - last < REFUSALS_MS * MS)
+		return;
+	__atomic_store_n(&s->refused_ns, now, __ATOMIC_RELAXED);
+	inlay_warning("connection of %s refused: %s", name, why == -INLAY_ELIMIT ?
+		"the limit of connections is reached" : why == -INLAY_EMFILE ?
+		"too many connections from there" : "out of memory");
+}
+
+static struct peer *peer_new(struct inlay_server *s, const char *name, int *ret_why)
+{
+	struct peer *p;
+
+	*ret_why = -INLAY_ELIMIT;
+	if (__atomic_load_n(&s->conns, __ATOMIC_RELAXED) > s->conns_max)
+		return NULL;
+	*ret_why = -INLAY_ENOMEM;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	*ret_why = origin_enter(s, name, &p->origin);
+	if (*ret_why == 0)
+		return p;
+	free(p);
+	return NULL;
+}
+
 void peer_adopt(struct inlay_server *s, int fd, const char *name)
 {
-	uint32_t conns = __atomic_add_fetch(&s->conns, 1, __ATOMIC_RELAXED);
-	struct peer *p = conns <= s->conns_max ? calloc(1, sizeof(*p)) : NULL;
+	struct peer *p;
+	int why;
 
+	__atomic_add_fetch(&s->conns, 1, __ATOMIC_RELAXED);
+	p = peer_new(s, name ? name : "unknown", &why);
 	if (!p) {
 		__atomic_sub_fetch(&s->conns, 1, __ATOMIC_RELAXED);
-		inlay_warning("connection of %s refused: %s", name,
-			conns > s->conns_max ? "the limit of connections is reached" : "out of memory");
+		say_refused(s, name, why);
 		close(fd);
 		return;
 	}
@@ -206,7 +247,37 @@ static bool is_idle(struct peer *p)
 	return !__atomic_load_n(&p->under_way, __ATOMIC_ACQUIRE) && !p->hello_busy && !p->conn->queued;
 }
 
-static void check_peer(struct peer *p, uint64_t now)
+/* True: it is over. elapsed_ns: since it was last looked at. */
+static bool patience_ends(struct patience *t, bool waiting, uint64_t moved, uint64_t elapsed_ns, uint64_t full_ns)
+{
+	uint64_t gained = (moved - t->seen) * (1000000000u / INLAY_RATE_MIN);
+
+	t->seen = moved;
+	if (!waiting || gained > full_ns || t->left_ns + gained > full_ns)
+		t->left_ns = full_ns;
+	else
+		t->left_ns += gained;
+	if (!waiting)
+		return false;
+	if (t->left_ns <= elapsed_ns)
+		return true;
+	t->left_ns -= elapsed_ns;
+	return false;
+}
+
+/* Who keeps us waiting for the rest of a frame, or doesn't take what he asked for, holds memory. */
+static bool is_stalled(struct peer *p, uint64_t elapsed_ns)
+{
+	struct inlay_conn *c = p->conn;
+	bool is_short = inlay_chunk_used() > INLAY_BUFFERS_SHORT;
+	uint64_t full_ns = (is_short ? INLAY_SHORT_PATIENCE_MS : p->sl->server->lease_ms) * MS;
+	bool in = patience_ends(&p->in, inlay_conn_is_unfinished(c), c->bytes_in, elapsed_ns, full_ns);
+	bool out = patience_ends(&p->out, c->queued > 0, c->bytes_out, elapsed_ns, full_ns);
+
+	return in || out;
+}
+
+static void check_peer(struct peer *p, uint64_t now, uint64_t elapsed_ns)
 {
 	struct inlay_server *s = p->sl->server;
 	uint64_t heard = p->conn->last_in_ns;
@@ -215,6 +286,8 @@ static void check_peer(struct peer *p, uint64_t now)
 		if (is_idle(p))
 			inlay_conn_close(p->conn, 0);
 	} else if (!p->lane && now > p->born_ns + INLAY_HELLO_TIMEOUT_MS * MS) {
+		inlay_conn_close(p->conn, -INLAY_ETIMEDOUT);
+	} else if (p->lane && is_stalled(p, elapsed_ns)) {
 		inlay_conn_close(p->conn, -INLAY_ETIMEDOUT);
 	} else if (p->lane && !p->conn->paused && is_idle(p) && now > heard + s->lease_ms * MS) {
 		inlay_conn_close(p->conn, -INLAY_ETIMEDOUT);
@@ -237,7 +310,8 @@ static void on_tick(struct inlay_timer *t)
 	uint64_t now = inlay_loop_now(sl->loop);
 
 	inlay_list_each_safe(it, tmp, &sl->peers)
-		check_peer(inlay_container(it, struct peer, link), now);
+		check_peer(inlay_container(it, struct peer, link), now, now - sl->ticked_ns);
+	sl->ticked_ns = now;
 	if (sl == sl->server->loops && !sl->expiring) {
 		sl->expiring = true; /* ending a session closes files, which may take its time */
 		inlay_loop_offload(sl->loop, &sl->expire);
@@ -249,6 +323,7 @@ void peer_start_loop(struct server_loop *sl)
 {
 	sl->expire.work = expire_work;
 	sl->expire.done = expire_done;
+	sl->ticked_ns = inlay_loop_now(sl->loop);
 	inlay_timer_init(&sl->tick, on_tick);
 	inlay_timer_start(sl->loop, &sl->tick, inlay_loop_now(sl->loop) + tick_ms(sl->server) * MS);
 }

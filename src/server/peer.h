@@ -8,6 +8,11 @@
 #include "net/conn.h"
 #include "server/internal.h"
 
+/* How long it is still waited for bytes to come, or to be taken. */
+struct patience {
+	uint64_t left_ns, seen; /* seen: bytes that had moved when it was last looked at */
+};
+
 /* Touched by its loop's owner, but for what is marked. */
 struct peer {
 	struct inlay_list link; /* server_loop.peers */
@@ -19,6 +24,8 @@ struct peer {
 	bool hello_busy;
 	int fd;                 /* until conn has it */
 	uint64_t born_ns;
+	struct patience in, out;
+	struct origin *origin;  /* where it comes from; counted there */
 	struct inlay_session *session; /* referenced; set by HELLO, for the peer's life */
 	struct lane *lane;
 	struct inlay_task adopt, close;

@@ -75,6 +75,8 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->lease_ms = config->lease_ms ? config->lease_ms : INLAY_LEASE_MS;
 	s->sessions_max = config->sessions_max ? config->sessions_max : INLAY_SESSIONS_MAX;
 	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
+	s->peer_sessions_max = config->peer_sessions_max ? config->peer_sessions_max : INLAY_PEER_SESSIONS_MAX;
+	s->peer_conns_max = config->peer_conns_max ? config->peer_conns_max : INLAY_PEER_CONNS_MAX;
 	s->identify = config->identify;
 	s->file_clock = config->file_clock ? config->file_clock : host_clock;
 	s->file_clock_arg = config->file_clock_arg;
@@ -83,9 +85,11 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	inlay_list_init(&s->exports);
 	inlay_list_init(&s->sessions);
 	pthread_mutex_init(&s->lock, NULL);
-	if (s->banner && inlay_map_init(&s->by_id) == 0)
+	pthread_mutex_init(&s->origins_lock, NULL);
+	if (s->banner && inlay_map_init(&s->by_id) == 0 && inlay_map_init(&s->origins) == 0)
 		r = crew ? loops_new(s, crew) : 0;
 	if (r < 0) {
+		inlay_map_done(&s->origins);
 		inlay_map_done(&s->by_id);
 		free(s->banner);
 		free(s);
@@ -110,7 +114,9 @@ void inlay_server_free(struct inlay_server *s)
 		export_unref(inlay_container(it, struct inlay_export, link));
 	records_close(s->records);
 	roster_close(s->roster);
+	inlay_map_done(&s->origins);
 	inlay_map_done(&s->by_id);
+	pthread_mutex_destroy(&s->origins_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s->loops);
 	free(s->banner);

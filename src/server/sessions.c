@@ -56,6 +56,7 @@ static void session_free(struct inlay_session *ss)
 	pthread_mutex_destroy(&ss->lock);
 	record_put(ss->record, ss->server->stopping);
 	export_unref(ss->ex);
+	origin_put(ss->server, ss->origin);
 	free(ss->as);
 	free(ss);
 }
@@ -111,7 +112,7 @@ static bool session_enlist(struct inlay_session *ss)
 	return ok;
 }
 
-int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct inlay_session **ret)
+int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct origin *origin, struct inlay_session **ret)
 {
 	struct inlay_session *ss = session_alloc(ex);
 	int r;
@@ -123,11 +124,13 @@ int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct
 		r = fill_random(&ss->handle_salt, sizeof(ss->handle_salt));
 	ss->handle_salt |= UINT64_C(1) << 31; /* no id has this bit in it, so that none becomes 0 */
 	ss->client = *client;
+	ss->origin = origin;
 	if (r == 0 && session_enlist(ss)) {
 		*ret = ss;
 		return 0;
 	}
-	__atomic_add_fetch(&ex->refs, 1, __ATOMIC_RELAXED); /* stays the caller's */
+	__atomic_add_fetch(&ex->refs, 1, __ATOMIC_RELAXED); /* stays the caller's, and so does */
+	ss->origin = NULL;
 	session_unref(ss);
 	return r ? r : -INLAY_ELIMIT;
 }
@@ -186,6 +189,7 @@ void session_end(struct inlay_session *ss, const char *why)
 {
 	if (!session_delist(ss))
 		return;
+	origin_leave(ss->server, ss->origin, true);
 	__atomic_store_n(&ss->over, true, __ATOMIC_RELEASE);
 	if (why)
 		inlay_info("session of %s on export '%s' is over: %s (peer %s)", ss->host, ss->ex->name, why, ss->peer);
@@ -333,7 +337,7 @@ int inlay_local_session_new(struct inlay_server *s, const char *export_name,
 		return -INLAY_ENOEXPORT;
 	r = ex->store->ops->getattr(ex->root, NULL, &attr);
 	if (r >= 0)
-		r = session_new(ex, &(struct inlay_uuid){{0}}, &ss);
+		r = session_new(ex, &(struct inlay_uuid){{0}}, NULL, &ss);
 	if (r < 0) {
 		export_unref(ex);
 		return r;

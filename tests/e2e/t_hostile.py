@@ -506,3 +506,158 @@ def test_evil_garbage_on_control_socket(t):
                 pass
     t.eq(attachment.status()["state"], "attached")
     t.eq(os.stat("/run/inlay").st_mode & 0o077, 0, "permissions of the folder")
+
+
+def slowest(t, directory, seconds):
+    """The longest time that one of a program's small requests takes meanwhile."""
+    end, worst, i = time.monotonic() + seconds, 0.0, 0
+    while time.monotonic() < end:
+        begin = time.monotonic()
+        t.file(f"{directory}/probe{i % 4}", "x" * 100)
+        os.listdir(directory)
+        os.unlink(f"{directory}/probe{i % 4}")
+        worst, i = max(worst, time.monotonic() - begin), i + 1
+    return worst
+
+
+@test(root=True, timeout=120)
+def test_hostile_all_at_once(t):
+    """floods, stalls, half frames, sessions and handles without end: another client's requests take under a second"""
+    server, attachment = serving(t)
+    t.file(f"{t.behind}/big", os.urandom(1 << 20))
+    before, stop, counts = server.memory_kib(), threading.Event(), {}
+
+    def attack(name, one):
+        def run():
+            while not stop.is_set():
+                try:
+                    one()
+                    counts[name] = counts.get(name, 0) + 1
+                except (OSError, EOFError, Failed, struct.error):
+                    pass
+        threads.append(threading.Thread(target=run, daemon=True))
+
+    held = []
+
+    def connect_and_stay():
+        if len(held) < 1000:
+            held.append(connect(server.address))
+        else:
+            time.sleep(0.1)
+
+    def half_frame():
+        c = Client(server.address)
+        c.sock.sendall(frame(NUMBERS["WRITE"], slot=0, seq=1, size=1 << 20, body_len=24) + bytes(300000))
+        held.append(c)
+        time.sleep(0.05)
+
+    def deaf():
+        c = Client(server.address)
+        handle = c.call("OPEN", node=c.walk("big"), flags=0)[1]["handle"]
+        c.sock.settimeout(1)
+        held.append(c)
+        for i in range(40):
+            c.send("READ", slot=i % 16, handle=handle, len=1 << 20)
+
+    def abandon():
+        c = Client(server.address)
+        c.walk("big")
+        c.sock.close()
+
+    def open_without_end():
+        c = Client(server.address)
+        node = c.walk("big")
+        for _ in range(300):
+            c.call("OPEN", node=node, flags=0)
+        c.sock.close()
+
+    threads = []
+    for name, one in (("connections", connect_and_stay), ("half frames", half_frame), ("deaf", deaf), ("sessions", abandon),
+                      ("handles", open_without_end)):
+        attack(name, one)
+    for thread in threads:
+        thread.start()
+    try:
+        worst = slowest(t, attachment.dir, 4)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(15)
+    grown = server.memory_kib() - before
+    t.true(len(counts) >= 4, f"the attack was none: {counts}")
+    t.true(worst < 1, f"a request took {worst:.2f} s while {counts}")
+    t.true(grown < 800 << 10, f"memory grew by {grown} KiB while {counts}")
+    for c in held:
+        (c.sock if isinstance(c, Client) else c).close()
+    check_serving(t, server, attachment)
+
+
+class WorseServer(Relay):
+    """Real until told; then it answers READDIR with entries without end, floods events, or answers nothing any more."""
+
+    def pump(self, source, sink, damaging):
+        if not damaging:
+            super().pump(source, sink, False)
+            return
+        stream = wire.Stream(source)
+        try:
+            while True:
+                f = stream.next()
+                status = f.status
+                if self.damage == "silent":
+                    continue
+                if self.damage == "events":
+                    sink.sendall(frame(NUMBERS["EVENT_LOCK"], kind=wire.EVENT, body=struct.pack("<QQII", 0, 0, 0, 0)) * 500)
+                if self.damage == "endless" and f.type == NUMBERS["READDIR"] and not status:
+                    self.cookie += 400
+                    entries = b"".join(self.entry(self.cookie + i) for i in range(400))
+                    f.body, f.data = struct.pack("<II", 400, 0), entries
+                sink.sendall(frame(f.type, kind=f.kind, flags=f.flags, slot=f.slot, status=status, seq=f.seq, body=f.body,
+                                   data=f.data, lane=f.lane))
+        except (OSError, EOFError, struct.error):
+            pass
+        for s in (source, sink):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    cookie = 0
+
+    def entry(self, n):
+        name = f"{n:0130}".encode()
+        head = struct.pack("<QQII", n, n, 0o100000, len(name)) + name
+        return wire.pad(head)
+
+
+def rss_kib(pid):
+    return next(int(line.split()[1]) for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS:"))
+
+
+@test(root=True, timeout=120)
+def test_evil_server_without_end(t):
+    """listings without end, floods of events, silence: the client's memory is bounded, status and forced detaching work"""
+    t.behind = t.export()
+    t.file(f"{t.behind}/f", "x")
+    server = t.server()
+    for how in ("endless", "events", "silent"):
+        worse = WorseServer(t, server, 0)
+        directory = t.dir(f"worse-{how}")
+        t.file(f"{directory}/local", "here")  # a merged directory: its listing is gathered
+        a = Attachment(t, f"{worse.address}/e", directory, ["--timeout", "2"])
+        pid = a.pid()
+        t.true("f" in os.listdir(directory), "the listing by way of the relay")
+        before = rss_kib(pid)
+        worse.damage = how
+        worker = t.start("python3", "-c", "import os,sys\nfor i in range(20):\n    try:\n        os.listdir(sys.argv[1])\n"
+                         "        os.stat(sys.argv[1] + '/g%d' % i)\n    except OSError:\n        pass\n", directory)
+        time.sleep(4)
+        t.eq(a.status()["state"], "attached", f"{how}: status")
+        grown = rss_kib(pid) - before
+        t.true(grown < 400 << 10, f"{how}: the client grew by {grown} KiB")
+        a.detach("--force")
+        try:
+            worker.wait(20)
+        except Exception:
+            raise Failed(f"{how}: a program hangs after the forced detach") from None
+    t.true(server.alive(), "the server has ended")

@@ -601,7 +601,144 @@ static void a_session_has_one_user(void **state)
 	teardown();
 }
 
-RUN_TESTS(cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
+/* ---- limits ---- */
+
+static void the_first_frame_is_small(void **state)
+{
+	struct hand h;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	/* Nobody waits for 30,000 bytes of somebody who has not said who he is. */
+	inlay_frame_put(h.out, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 30000, .type = INLAY_HELLO,
+		.kind = INLAY_FRAME_REQUEST, .slot = INLAY_NO_SLOT, .seq = 1, .body = 30000});
+	assert_int_equal(send(h.fd, h.out, INLAY_FRAME_HEADER, MSG_NOSIGNAL), INLAY_FRAME_HEADER);
+	assert_true(is_closed(&h));
+	close(h.fd);
+	hand_open(&h);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	put(&h, 0, 1, 0, INLAY_GETATTR, h.out, 30000); /* the twin: afterwards it is waited for, and then judged */
+	assert_true(is_closed(&h));
+	close(h.fd);
+	teardown();
+}
+
+static void who_sends_too_slowly_is_cut_off(void **state)
+{
+	struct hand h, well;
+	uint64_t seq = 0;
+	unsigned sent = 0;
+
+	(void)state;
+	setup(400);
+	hand_open(&h);
+	hand_open(&well);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(hello(&well, (struct inlay_hello_req){.lane = 0}), 0);
+	inlay_frame_put(h.out, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 8000, .type = INLAY_GETATTR,
+		.kind = INLAY_FRAME_REQUEST, .slot = 0, .seq = 1, .body = 8000});
+	/* A byte each 20 ms: it is heard from all the time. */
+	while (sent < 200 && send(h.fd, h.out + sent, 1, MSG_NOSIGNAL) == 1) {
+		usleep(20000);
+		if (++sent % 10 == 0)
+			assert_int_equal(ASK(&well, 0, ++seq, 0, PING, ping, ), 0);
+	}
+	assert_in_range(sent, 10, 190);
+	AWAIT(conns, 1);
+	close(h.fd);
+	close(well.fd);
+	teardown();
+}
+
+static void who_never_reads_is_cut_off(void **state)
+{
+	static struct hand h, well;
+	static uint8_t data[60000];
+	struct inlay_create_rep f;
+	struct inlay_read_req read = {.len = sizeof(data)};
+	uint8_t body[64];
+	struct inlay_writer w = inlay_writer(body, sizeof(body));
+	uint64_t seq = 2;
+
+	(void)state;
+	memset(data, 7, sizeof(data)); /* no hole: that would be told in few bytes */
+	setup(400);
+	hand_open(&h);
+	hand_open(&well);
+	assert_int_equal(hello(&well, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(ASK(&h, 0, 1, 0, CREATE, create, .dir = h.hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	READ_REPLY(&h, create, &f);
+	inlay_put_write_req(&w, &(struct inlay_write_req){.handle = f.handle});
+	hand_send(&h, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 24 + sizeof(data), .type = INLAY_WRITE,
+		.kind = INLAY_FRAME_REQUEST, .slot = 0, .seq = 2, .body = 24}, body, data);
+	assert_true(hand_receive(&h));
+	read.handle = f.handle;
+	for (unsigned i = 0; i < 80; i++) { /* more than the host's buffers hold; the slot's answers are never taken */
+		w = inlay_writer(body, sizeof(body));
+		inlay_put_read_req(&w, &read);
+		put(&h, i % 8, i < 8 && i % 8 ? 1 : i % 8 ? i / 8 + 1 : ++seq, 0, INLAY_READ, body, (uint32_t)inlay_writer_len(&w));
+	}
+	AWAIT(conns, 2);
+	seq = 0;
+	for (unsigned i = 0; i < 40; i++) { /* who is well goes on */
+		usleep(50000);
+		assert_int_equal(ASK(&well, 0, ++seq, 0, PING, ping, ), 0);
+	}
+	AWAIT(conns, 1);
+	AWAIT(sessions, 1);
+	close(h.fd);
+	close(well.fd);
+	teardown();
+}
+
+static void hand_open_from(struct hand *h, const char *name)
+{
+	int fds[2];
+
+	memset(h, 0, sizeof(*h));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+	h->fd = fds[0];
+	inlay_server_accept(server, fds[1], name);
+}
+
+static void nobody_takes_all_connections_and_sessions(void **state)
+{
+	static struct hand h[5];
+	struct inlay_server_config config = {.boot = {{1}}, .secret = {{11, 22}}, .banner = "test", .peer_conns_max = 3,
+		.peer_sessions_max = 2};
+
+	(void)state;
+	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
+	assert_int_equal(inlay_crew_new(&(struct inlay_crew_config){.loops = 2, .spares_max = 4}, &crew), 0);
+	assert_int_equal(inlay_server_new(&config, crew, &server), 0);
+	add_export(server, "data", false);
+	assert_int_equal(inlay_crew_start(crew), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		hand_open_from(&h[i], i % 2 ? "[::1]:1000" : "[::1]:2000");
+		assert_int_equal(hello(&h[i], (struct inlay_hello_req){.lane = 0}), i < 2 ? 0 : -INLAY_ELIMIT);
+	}
+	hand_open_from(&h[3], "[::1]:3000");
+	assert_true(is_closed(&h[3]));
+	hand_open_from(&h[4], "10.1.1.1:3000"); /* the twin: from elsewhere */
+	assert_int_equal(hello(&h[4], (struct inlay_hello_req){.lane = 0}), 0);
+	/* Whoever goes makes room. */
+	assert_int_equal(ASK(&h[0], 0, 1, 0, BYE, bye, ), 0);
+	AWAIT(conns, 3);
+	assert_int_equal(hello(&h[2], (struct inlay_hello_req){.lane = 0}), 0);
+	close(h[3].fd);
+	hand_open_from(&h[3], "[::1]:3000");
+	assert_int_equal(hello(&h[3], (struct inlay_hello_req){.lane = 0}), -INLAY_ELIMIT);
+	for (unsigned i = 0; i < 5; i++)
+		close(h[i].fd);
+	teardown();
+}
+
+RUN_TESTS(cmocka_unit_test(the_first_frame_is_small), cmocka_unit_test(who_sends_too_slowly_is_cut_off),
+	cmocka_unit_test(who_never_reads_is_cut_off), cmocka_unit_test(nobody_takes_all_connections_and_sessions),
+	cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
 	cmocka_unit_test(whom_the_host_does_not_know_is_nobody), cmocka_unit_test(a_session_has_one_user),
 	cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
 	cmocka_unit_test(a_replay_is_answered_not_done_again), cmocka_unit_test(a_session_is_its_clients_own),

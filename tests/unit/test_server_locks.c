@@ -270,7 +270,32 @@ static void random_locks_agree_with_the_model(void **state)
 	teardown();
 }
 
-RUN_TESTS(cmocka_unit_test(ranges_split_merge_and_conflict), cmocka_unit_test(nonsense_is_refused),
+static void one_file_has_so_many_locks_and_waiters(void **state)
+{
+	uint64_t i = 0;
+	int r = 0;
+
+	(void)state;
+	setup();
+	assert_int_equal(lock(&b, hb, 1, R, 1u << 30, 1u << 30, 0), 0);
+	while (r == 0 && i < 2 * INLAY_FILE_LOCKS_MAX) {
+		r = lock(&a, ha, i, R, i, i, 0); /* of an owner of its own each: they never become one */
+		i += r == 0;
+	}
+	assert_int_equal(r, -INLAY_ENOLCK);
+	assert_in_range(i, INLAY_FILE_LOCKS_MAX - 2, INLAY_FILE_LOCKS_MAX);
+	assert_int_equal(lock(&a, ha, 0, U, 0, MAX, 0), 0); /* what is there can be given back */
+	assert_int_equal(CALL(&a, CLOSE, close, .handle = ha), 0);
+	ha = local_create(&a, "f", INLAY_O_RDWR);
+	r = -INLAY_EQUEUED;
+	for (i = 0; r == -INLAY_EQUEUED && i < 2 * INLAY_FILE_WAITERS_MAX; i += r == -INLAY_EQUEUED)
+		r = lock(&a, ha, i, W, 1u << 30, 1u << 30, INLAY_LOCK_WAIT);
+	assert_int_equal(r, -INLAY_ENOLCK);
+	assert_int_equal(i, INLAY_FILE_WAITERS_MAX);
+	teardown();
+}
+
+RUN_TESTS(cmocka_unit_test(one_file_has_so_many_locks_and_waiters), cmocka_unit_test(ranges_split_merge_and_conflict), cmocka_unit_test(nonsense_is_refused),
 	cmocka_unit_test(waiters_are_woken_when_it_is_their_turn), cmocka_unit_test(one_owner_may_wait_for_several),
 	cmocka_unit_test(closing_drops_what_the_handle_took),
 	cmocka_unit_test(a_session_takes_its_locks_along), cmocka_unit_test(circles_of_waiters_are_refused),

@@ -1,0 +1,112 @@
+/*
+ * Where connections come from, and how many connections and sessions each place has: none may take all that there are. A
+ * place is an address without its port, or a user of a Unix socket. All of a host that tunnels for others are one place.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "server/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct origin {
+	struct inlay_map_link link;
+	uint32_t refs, conns, sessions;
+	uint32_t len;
+	char name[]; /* len bytes */
+};
+
+/* The part of "10.0.0.1:4000", "[::1]:4000", "unix:pid=7,uid=1000" that tells who it is. */
+static struct inlay_str who(const char *name)
+{
+	const char *uid = strstr(name, ",uid="), *colon = strrchr(name, ':');
+
+	if (strncmp(name, "unix:", 5) == 0)
+		return inlay_str(uid ? uid : name);
+	return (struct inlay_str){name, colon ? (uint32_t)(colon - name) : (uint32_t)strlen(name)};
+}
+
+static struct origin *find(struct inlay_server *s, struct inlay_str name, uint64_t hash)
+{
+	for (struct inlay_map_link *l = inlay_map_find(&s->origins, hash); l; l = inlay_map_find_next(l)) {
+		struct origin *o = inlay_container(l, struct origin, link);
+
+		if (o->len == name.len && memcmp(o->name, name.p, name.len) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static struct origin *find_or_make(struct inlay_server *s, struct inlay_str name)
+{
+	uint64_t hash = inlay_siphash(&s->secret, name.p, name.len);
+	struct origin *o = find(s, name, hash);
+
+	if (o)
+		return o;
+	o = calloc(1, sizeof(*o) + name.len);
+	if (!o)
+		return NULL;
+	o->len = name.len;
+	memcpy(o->name, name.p, name.len);
+	inlay_map_add(&s->origins, &o->link, hash);
+	return o;
+}
+
+int origin_enter(struct inlay_server *s, const char *name, struct origin **ret)
+{
+	struct origin *o;
+	int r = -INLAY_ENOMEM;
+
+	pthread_mutex_lock(&s->origins_lock);
+	o = find_or_make(s, who(name));
+	if (o)
+		r = o->conns < s->peer_conns_max ? 0 : -INLAY_EMFILE; /* a full one has references */
+	if (r == 0) {
+		o->conns++;
+		o->refs++;
+		*ret = o;
+	}
+	pthread_mutex_unlock(&s->origins_lock);
+	return r;
+}
+
+int origin_enter_session(struct inlay_server *s, struct origin *o)
+{
+	int r = -INLAY_ELIMIT;
+
+	pthread_mutex_lock(&s->origins_lock);
+	if (o->sessions < s->peer_sessions_max) {
+		o->sessions++;
+		o->refs++;
+		r = 0;
+	}
+	pthread_mutex_unlock(&s->origins_lock);
+	return r;
+}
+
+void origin_leave(struct inlay_server *s, struct origin *o, bool session)
+{
+	if (!o)
+		return;
+	pthread_mutex_lock(&s->origins_lock);
+	if (session)
+		o->sessions--;
+	else
+		o->conns--;
+	pthread_mutex_unlock(&s->origins_lock);
+}
+
+void origin_put(struct inlay_server *s, struct origin *o)
+{
+	bool last;
+
+	if (!o)
+		return;
+	pthread_mutex_lock(&s->origins_lock);
+	last = --o->refs == 0;
+	if (last)
+		inlay_map_remove(&s->origins, &o->link);
+	pthread_mutex_unlock(&s->origins_lock);
+	if (last)
+		free(o);
+}
