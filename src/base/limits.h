@@ -32,6 +32,7 @@
 #define INLAY_FILE_LOCKS_MAX 16384u        /* locks of one file */
 #define INLAY_FILE_WAITERS_MAX 4096u       /* who waits for a lock of one file */
 #define INLAY_RECORDS_MAX 4096u            /* clients whose replies are recorded over a restart, 80 KiB a lane */
+#define INLAY_OLD_NAMES_MAX 65536u         /* names changed since a restart that are remembered for redone requests, 200 bytes each */
 #define INLAY_CONNS_MAX 65536u             /* connections of one server */
 #define INLAY_PEER_CONNS_MAX (INLAY_CONNS_MAX / 4u) /* of one address, or user of a Unix socket */
 #define INLAY_HELLO_MAX 4096u              /* bytes of the first frame of a connection */

@@ -241,8 +241,10 @@ static void execute_noted(struct inlay_request *rq)
 		answered = redo_answer(rq);
 	else
 		redo_note(rq);
-	if (!answered)
+	if (!answered) {
+		redo_keep_names(rq);
 		execute_with_room(rq);
+	}
 	if (rq->record.redo)
 		redo_mend(rq);
 	if (rq->record.lane)
@@ -251,8 +253,10 @@ static void execute_noted(struct inlay_request *rq)
 
 void inlay_request_execute(struct inlay_request *rq)
 {
-	if ((rq->record.lane || rq->record.redo) && redo_is_noted(rq) && !__atomic_load_n(&rq->session->over, __ATOMIC_ACQUIRE))
+	if ((rq->record.lane || rq->record.redo) && redo_is_noted(rq) && !__atomic_load_n(&rq->session->over, __ATOMIC_ACQUIRE)) {
 		execute_noted(rq);
-	else
-		execute_with_room(rq);
+		return;
+	}
+	redo_keep_names(rq);
+	execute_with_room(rq);
 }

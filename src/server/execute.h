@@ -54,6 +54,8 @@ int exec_large_body(struct exec *x, size_t len);
 /* Whether this type of request stands in the record; then it is noted before it is executed. */
 bool redo_is_noted(const struct inlay_request *rq);
 void redo_note(struct inlay_request *rq);
+/* Before a request changes names, whoever's: for those that are redone. */
+void redo_keep_names(struct inlay_request *rq);
 /* For a request of a lost session. True: all of Out is set; false: it is to be executed, and then mended. */
 bool redo_answer(struct inlay_request *rq);
 void redo_mend(struct inlay_request *rq);

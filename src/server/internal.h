@@ -119,6 +119,7 @@ struct inlay_server {
 	bool draining;                               /* atomic */
 	struct roster *roster;                       /* NULL: no state is kept */
 	struct records *records;                     /* the same */
+	struct before *before;                       /* NULL without records, or without memory */
 	uint64_t grace_end_ns;
 	struct inlay_time (*file_clock)(void *arg);
 	void *file_clock_arg;

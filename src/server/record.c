@@ -26,18 +26,19 @@
 #include <unistd.h>
 
 #define HEAD 4096
-#define MAGIC UINT64_C(0x31647263796c6e69) /* "inlycrd1": changes when the layout does */
+#define MAGIC UINT64_C(0x32647263796c6e69) /* "inlycrd2": changes when the layout does */
+#define SESSIONS 16u /* of a client, whose requests are still known; older ones are as if they had not been recorded */
 
 struct entry {
 	uint64_t check; /* of what follows, up to outcome */
 	uint64_t seq;
 	uint32_t tag;
-	uint16_t type, pad;
+	uint16_t type, there;
 	int64_t sec;
-	uint32_t nsec, id_len;
-	uint64_t size;
-	uint8_t id[28];
-	uint32_t pad2;
+	uint32_t nsec, made_nsec;
+	uint64_t size, ino;
+	int64_t made_sec;
+	uint64_t pad[2];
 	uint64_t outcome; /* check of intent's check and of what follows */
 	uint32_t status, len;
 	uint8_t reply[RECORD_REPLY_MAX];
@@ -46,11 +47,19 @@ _Static_assert(sizeof(struct entry) == 320 && offsetof(struct entry, outcome) ==
 #define LANE (INLAY_SLOTS_MAX * sizeof(struct entry))
 _Static_assert(LANE % 4096 == 0, "lanes are mapped one by one");
 
+/* boot: of the host since when the lanes of those sessions have been recorded, from their first request on. */
 struct head {
 	uint64_t magic;
 	uint8_t client[16], boot[16];
-	uint64_t export, check;
+	uint64_t export;
+	struct {
+		uint64_t lanes; /* a bit each */
+		uint64_t tag;
+	} session[SESSIONS];
+	uint64_t begun;     /* sessions; the last one stands at (begun - 1) % SESSIONS */
+	uint64_t check;
 };
+_Static_assert(INLAY_LANES_MAX <= 64, "a bit for each lane");
 
 struct record_lane {
 	struct record *record;
@@ -64,7 +73,7 @@ struct record {
 	uint64_t export;
 	uint32_t refs;              /* under records.lock */
 	int fd;
-	bool whole; /* what does not stand in it has not been begun */
+	struct head head;           /* as it stands in the file; under records.lock */
 	struct record_lane lanes[INLAY_LANES_MAX]; /* under records.lock until they are handed out */
 };
 
@@ -166,27 +175,76 @@ static uint64_t head_check(const struct records *rs, const struct head *h)
 	return inlay_siphash(&rs->key, h, offsetof(struct head, check));
 }
 
-static bool head_read(struct record *r, bool *ret_same_boot)
+/* What is known of another boot of the host says nothing: its crash may have taken entries. */
+static bool head_read(struct record *r)
 {
 	struct head h;
 
 	if (pread(r->fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != MAGIC || h.check != head_check(r->all, &h))
 		return false;
-	*ret_same_boot = memcmp(h.boot, r->all->boot.bytes, sizeof(h.boot)) == 0;
-	return h.export == r->export && memcmp(h.client, r->client.bytes, sizeof(h.client)) == 0;
+	if (h.export != r->export || memcmp(h.client, r->client.bytes, sizeof(h.client)) != 0)
+		return false;
+	if (memcmp(h.boot, r->all->boot.bytes, sizeof(h.boot)) != 0) {
+		memcpy(h.boot, r->all->boot.bytes, sizeof(h.boot));
+		h.begun = 0;
+		memset(h.session, 0, sizeof(h.session));
+	}
+	r->head = h;
+	return true;
+}
+
+static void head_new(struct record *r)
+{
+	memset(&r->head, 0, sizeof(r->head));
+	r->head.magic = MAGIC;
+	r->head.export = r->export;
+	memcpy(r->head.client, r->client.bytes, sizeof(r->head.client));
+	memcpy(r->head.boot, r->all->boot.bytes, sizeof(r->head.boot));
 }
 
 static bool head_write(struct record *r)
 {
-	struct head h;
+	r->head.check = head_check(r->all, &r->head);
+	return pwrite(r->fd, &r->head, sizeof(r->head), 0) == (ssize_t)sizeof(r->head);
+}
 
-	memset(&h, 0, sizeof(h));
-	h.magic = MAGIC;
-	h.export = r->export;
-	memcpy(h.client, r->client.bytes, sizeof(h.client));
-	memcpy(h.boot, r->all->boot.bytes, sizeof(h.boot));
-	h.check = head_check(r->all, &h);
-	return pwrite(r->fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h);
+/* Its place in the head; SESSIONS: it isn't there. */
+static unsigned head_find(const struct record *r, uint32_t tag)
+{
+	for (unsigned i = 0; i < SESSIONS && i < r->head.begun; i++)
+		if (r->head.session[i].tag == tag)
+			return i;
+	return SESSIONS;
+}
+
+/* Under records.lock. What can't be written is as if it had not been recorded. */
+static void head_note(struct record *r, uint32_t tag, uint32_t lane)
+{
+	unsigned i = head_find(r, tag);
+
+	if (i < SESSIONS && r->head.session[i].lanes >> lane & 1)
+		return;
+	if (i == SESSIONS) {
+		i = (unsigned)(r->head.begun++ % SESSIONS);
+		r->head.session[i].tag = tag;
+		r->head.session[i].lanes = 0;
+	}
+	r->head.session[i].lanes |= UINT64_C(1) << lane;
+	if (!head_write(r))
+		r->head.session[i].lanes &= ~(UINT64_C(1) << lane);
+}
+
+static bool is_whole(const struct record_ref *ref)
+{
+	struct record *r = ref->lane->record;
+	unsigned i;
+	bool whole;
+
+	pthread_mutex_lock(&r->all->lock);
+	i = head_find(r, ref->tag);
+	whole = i < SESSIONS && r->head.session[i].lanes >> (ref->lane - r->lanes) & 1;
+	pthread_mutex_unlock(&r->all->lock);
+	return whole;
 }
 
 static int open_record(struct record *r, bool again)
@@ -197,13 +255,11 @@ static int open_record(struct record *r, bool again)
 	r->fd = openat(r->all->dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (r->fd < 0)
 		return inlay_status_from_errno(errno);
-	if (!again || !head_read(r, &r->whole)) {
-		r->whole = false;
+	if (!again || !head_read(r)) {
 		if (ftruncate(r->fd, 0) < 0)
 			return inlay_status_from_errno(errno);
+		head_new(r);
 	}
-	if (r->whole)
-		return 0;
 	return head_write(r) ? 0 : -INLAY_EIO;
 }
 
@@ -292,13 +348,15 @@ static void map_lane(struct record *r, struct record_lane *l, off_t off)
 	*l = (struct record_lane){.record = r, .entries = p};
 }
 
-struct record_lane *record_lane(struct record *r, uint32_t index)
+struct record_lane *record_lane(struct record *r, uint32_t index, uint32_t tag)
 {
 	struct record_lane *l = &r->lanes[index];
 
 	pthread_mutex_lock(&r->all->lock);
 	if (!l->entries)
 		map_lane(r, l, HEAD + (off_t)index * (off_t)LANE);
+	if (l->entries)
+		head_note(r, tag, index);
 	pthread_mutex_unlock(&r->all->lock);
 	return l->entries ? l : NULL;
 }
@@ -341,8 +399,10 @@ void record_begin(const struct record_ref *ref, uint16_t type, const struct reco
 	now.sec = intent->time.sec;
 	now.nsec = intent->time.nsec;
 	now.size = intent->size;
-	now.id_len = intent->node.len;
-	memcpy(now.id, intent->node.bytes, sizeof(now.id));
+	now.there = intent->name.there;
+	now.ino = intent->name.ino;
+	now.made_sec = intent->name.btime.sec;
+	now.made_nsec = intent->name.btime.nsec;
 	now.check = intent_check(ref, &now);
 	memcpy(e, &now, offsetof(struct entry, reply));
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* written before the request is begun; what is written outlives a kill */
@@ -370,19 +430,16 @@ void record_unend(const struct record_ref *ref)
 
 enum record_state record_find(const struct record_ref *ref, uint16_t type, struct record_found *ret)
 {
-	const struct record *r = ref->lane->record;
 	struct entry *at = entry_of(ref), e;
 
 	if (!at)
 		return RECORD_UNKNOWN;
 	memcpy(&e, at, sizeof(e));
-	if (e.check != intent_check(ref, &e) || e.tag != ref->tag || (uint32_t)e.seq != (uint32_t)ref->seq || e.type != type ||
-	    e.id_len > sizeof(e.id))
-		return r->whole ? RECORD_NONE : RECORD_UNKNOWN;
+	if (e.check != intent_check(ref, &e) || e.tag != ref->tag || (uint32_t)e.seq != (uint32_t)ref->seq || e.type != type)
+		return is_whole(ref) ? RECORD_NONE : RECORD_UNKNOWN;
 	ret->intent.time = (struct inlay_time){.sec = e.sec, .nsec = e.nsec};
 	ret->intent.size = e.size;
-	ret->intent.node.len = e.id_len;
-	memcpy(ret->intent.node.bytes, e.id, sizeof(e.id));
+	ret->intent.name = (struct record_name){e.there != 0, e.ino, {.sec = e.made_sec, .nsec = e.made_nsec}};
 	if (e.len > RECORD_REPLY_MAX || e.status > INLAY_EUNKNOWN || e.outcome != outcome_check(ref, &e))
 		return RECORD_BEGUN;
 	ret->status = -(int)e.status;

@@ -31,8 +31,8 @@ void records_clean(struct records *rs);
 struct record *record_get(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again);
 /* The last one drops it; its file, too, unless keep. NULL is fine. */
 void record_put(struct record *r, bool keep);
-/* Mapped for as long as the record is; NULL: no room. */
-struct record_lane *record_lane(struct record *r, uint32_t index);
+/* For the session of that tag, from its first request on. Mapped for as long as the record is; NULL: no room. */
+struct record_lane *record_lane(struct record *r, uint32_t index, uint32_t tag);
 
 /* Where a request stands in it. */
 struct record_ref {
@@ -46,11 +46,15 @@ struct record_ref {
 struct record_intent {
 	struct inlay_time time;      /* the clock's then, as coarse as that of files */
 	uint64_t size;               /* of the file before; appends */
-	struct inlay_store_id node;  /* what the first name stood for; exchanges */
+	struct record_name {         /* what the name stood for that is to be made, removed or moved */
+		bool there;
+		uint64_t ino;
+		struct inlay_time btime;
+	} name;
 };
 
 enum record_state {
-	RECORD_UNKNOWN, /* it may have begun: the record is not whole */
+	RECORD_UNKNOWN, /* it may have begun: the record is not whole for that session and lane */
 	RECORD_NONE,    /* it has not begun */
 	RECORD_BEGUN,   /* noted; done or not */
 	RECORD_DONE,

@@ -2,10 +2,11 @@
  * Requests that a lost session had under way, asked again: answered from the record; or, when the process died while it
  * worked on one, by looking whether what was asked for is there; or else executed.
  *
- * What can be done twice without a trace is done twice. For the rest the time of the note decides: a name that was made
- * since then is the request's own work, or, where one was to go, not the one that was meant.
+ * What can be done twice without a trace is done twice. For the rest what the name stood for when the request was noted is compared
+ * with what it stood for when this server was started (before.h): in between lies nothing but the request, and what ran beside it.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "server/before.h"
 #include "server/execute.h"
 
 #include <stdlib.h>
@@ -53,65 +54,74 @@ static int look(struct exec *x, const struct inlay_node_id *dir_id, struct inlay
 	return r;
 }
 
-/* 1: there, and as old as it may be; 0: there, but another; or a status. */
-static int is_old_one(struct exec *x, const struct inlay_node_id *dir, struct inlay_str name, const struct record_intent *in)
+static struct seen look_now(struct exec *x, const struct inlay_cred *cred, const struct inlay_node_id *dir_id, struct inlay_str name)
 {
-	struct inlay_store_node *n;
-	struct inlay_attr attr;
-	int r = look(x, dir, name, &n, &attr);
+	struct seen seen = {0};
+	struct inlay_store_node *dir, *n;
 
-	if (r < 0)
-		return r;
-	node_put(n);
-	return age(&attr, in) <= 0;
+	if (node_get(x->ss, dir_id, &dir) < 0)
+		return seen;
+	if (x->ops->lookup(dir, cred, name, &n, &seen.attr) == 0) {
+		seen.there = true;
+		node_put(n);
+	}
+	node_put(dir);
+	return seen;
+}
+
+/* When this server was started. */
+static struct seen look_before(struct exec *x, const struct inlay_node_id *dir, struct inlay_str name)
+{
+	struct seen seen;
+
+	return before_find(x->ss->server->before, dir, name, &seen) ? seen : look_now(x, NULL, dir, name);
+}
+
+static bool is_same_file(const struct inlay_attr *a, uint64_t ino, const struct inlay_time *btime)
+{
+	return a->ino == ino && compare(&a->btime, btime) == 0;
+}
+
+/* It stood for the file that it stood for when the request was noted. */
+static bool is_as_noted(const struct seen *seen, const struct record_intent *in)
+{
+	return seen->there && in->name.there && is_same_file(&seen->attr, in->name.ino, &in->name.btime);
 }
 
 /* ---- by type: 0 with the answer written, EXECUTE, or a status ---- */
 
+/* Where nothing was, or still is, there is nothing that it could have removed. */
+static int decide_removal(struct exec *x, const struct inlay_node_id *dir, struct inlay_str name, const struct record_intent *in)
+{
+	struct seen then = look_before(x, dir, name);
+
+	return in->name.there && !is_as_noted(&then, in) ? 0 : EXECUTE;
+}
+
 static int decide_unlink(struct exec *x, const struct record_intent *in)
 {
 	struct inlay_unlink_req m;
-	int r = inlay_get_unlink_req(&x->in, &m);
 
-	if (r == 0)
-		r = is_old_one(x, &m.dir, m.name, in);
-	return r == 0 || r == -INLAY_ENOENT ? 0 : EXECUTE;
+	return inlay_get_unlink_req(&x->in, &m) < 0 ? EXECUTE : decide_removal(x, &m.dir, m.name, in);
 }
 
 static int decide_rmdir(struct exec *x, const struct record_intent *in)
 {
 	struct inlay_rmdir_req m;
-	int r = inlay_get_rmdir_req(&x->in, &m);
 
-	if (r == 0)
-		r = is_old_one(x, &m.dir, m.name, in);
-	return r == 0 || r == -INLAY_ENOENT ? 0 : EXECUTE;
-}
-
-static bool stands_for(struct exec *x, const struct inlay_node_id *dir, struct inlay_str name, const struct inlay_store_id *id)
-{
-	struct inlay_store_node *n;
-	struct inlay_store_id now = {0};
-	struct inlay_attr attr;
-
-	if (look(x, dir, name, &n, &attr) < 0)
-		return false;
-	x->ops->node_id(n, &now);
-	node_put(n);
-	return !id || (now.len == id->len && memcmp(now.bytes, id->bytes, id->len) == 0);
+	return inlay_get_rmdir_req(&x->in, &m) < 0 ? EXECUTE : decide_removal(x, &m.dir, m.name, in);
 }
 
 static int decide_rename(struct exec *x, const struct record_intent *in)
 {
 	struct inlay_rename_req m;
-	int r = inlay_get_rename_req(&x->in, &m);
+	struct seen from, to;
 
-	if (r < 0)
+	if (inlay_get_rename_req(&x->in, &m) < 0)
 		return EXECUTE;
-	if (m.flags & INLAY_RENAME_EXCHANGE)
-		return in->node.len && stands_for(x, &m.to_dir, m.to, &in->node) ? 0 : EXECUTE;
-	r = is_old_one(x, &m.from_dir, m.from, in);
-	return (r == 0 || r == -INLAY_ENOENT) && stands_for(x, &m.to_dir, m.to, NULL) ? 0 : EXECUTE;
+	from = look_before(x, &m.from_dir, m.from);
+	to = look_before(x, &m.to_dir, m.to);
+	return !is_as_noted(&from, in) && is_as_noted(&to, in) ? 0 : EXECUTE;
 }
 
 static int decide_link(struct exec *x, const struct record_intent *in)
@@ -119,31 +129,39 @@ static int decide_link(struct exec *x, const struct record_intent *in)
 	struct inlay_link_req m;
 	struct inlay_link_rep rep;
 	struct inlay_store_node *n;
-	struct inlay_node_id id;
-	bool same;
+	struct seen then;
+	int r;
 
-	if (inlay_get_link_req(&x->in, &m) < 0 || look(x, &m.dir, m.name, &n, &rep.attr) < 0)
+	if (in->name.there || inlay_get_link_req(&x->in, &m) < 0 || node_get(x->ss, &m.node, &n) < 0)
 		return EXECUTE;
-	node_id_make(x->ex, n, &id);
+	r = x->ops->getattr(n, NULL, &rep.attr);
 	node_put(n);
-	same = memcmp(&id, &m.node, sizeof(id)) == 0 && compare(&rep.attr.ctime, &in->time) >= 0;
-	if (same)
-		inlay_put_link_rep(&x->out, &rep);
-	return same ? 0 : EXECUTE;
+	then = look_before(x, &m.dir, m.name);
+	if (r < 0 || !then.there || !is_same_file(&then.attr, rep.attr.ino, &rep.attr.btime))
+		return EXECUTE;
+	inlay_put_link_rep(&x->out, &rep);
+	return 0;
 }
 
-/* A name that was made since, by this caller, of this type: 0 with *ret to be put. */
+/*
+ * A name that was made, by this caller, of this type, where none was: 0 with *ret to be put; -INLAY_ESTALE: it is gone by now, or
+ * another's.
+ */
 static int made_here(struct exec *x, const struct inlay_node_id *dir, struct inlay_str name, const struct inlay_cred *cred,
                      uint32_t type, const struct record_intent *in, struct inlay_store_node **ret, struct inlay_attr *attr)
 {
 	const struct inlay_cred *who = exec_cred(x, cred);
+	struct seen then = look_before(x, dir, name);
 
-	if (look(x, dir, name, ret, attr) < 0)
+	if (in->name.there || !then.there || age(&then.attr, in) < 0 || (then.attr.mode & TYPE_BITS) != type ||
+	    (who && then.attr.uid != who->uid))
 		return EXECUTE;
-	if (age(attr, in) >= 0 && (attr->mode & TYPE_BITS) == type && (!who || attr->uid == who->uid))
+	if (look(x, dir, name, ret, attr) < 0)
+		return -INLAY_ESTALE;
+	if (is_same_file(attr, then.attr.ino, &then.attr.btime))
 		return 0;
 	node_put(*ret);
-	return EXECUTE;
+	return -INLAY_ESTALE;
 }
 
 static int give_made(struct exec *x, struct inlay_store_node *n, const struct inlay_attr *attr)
@@ -229,8 +247,11 @@ static int decide_create(struct exec *x, const struct record_intent *in)
 	struct inlay_node_id id;
 	int r;
 
-	if (inlay_get_create_req(&x->in, &m) < 0 || made_here(x, &m.dir, m.name, &m.cred, 0100000, in, &n, &attr))
+	if (inlay_get_create_req(&x->in, &m) < 0)
 		return EXECUTE;
+	r = made_here(x, &m.dir, m.name, &m.cred, 0100000, in, &n, &attr);
+	if (r)
+		return r;
 	r = node_give(x->ss, n, &id);
 	if (r == 0)
 		return create_again(x, &id, n, m.flags);
@@ -355,17 +376,97 @@ static void note_size(struct exec *x, struct record_intent *in)
 	handle_put(x->ss, m.handle);
 }
 
-static void note_node(struct exec *x, struct record_intent *in)
-{
-	struct inlay_rename_req m;
-	struct inlay_store_node *n;
-	struct inlay_attr attr;
+/* A request that changes names: who asks for it, and which. */
+struct names {
+	union {
+		struct inlay_create_req create;
+		struct inlay_mkdir_req mkdir;
+		struct inlay_mknod_req mknod;
+		struct inlay_symlink_req symlink;
+		struct inlay_link_req link;
+		struct inlay_unlink_req unlink;
+		struct inlay_rmdir_req rmdir;
+		struct inlay_rename_req rename;
+	} m;
+	const struct inlay_cred *cred;
+	unsigned count;
+	struct {
+		const struct inlay_node_id *dir;
+		struct inlay_str name;
+	} at[2];
+};
 
-	if (inlay_get_rename_req(&x->in, &m) < 0 || !(m.flags & INLAY_RENAME_EXCHANGE) ||
-	    look(x, &m.from_dir, m.from, &n, &attr) < 0)
+#define NAMED(NAME, lower) \
+	case INLAY_##NAME: \
+		if (inlay_get_##lower##_req(&in, &n->m.lower) == 0) \
+			add_name(n, &n->m.lower.cred, &n->m.lower.dir, n->m.lower.name); \
+		break;
+
+static void add_name(struct names *n, const struct inlay_cred *cred, const struct inlay_node_id *dir, struct inlay_str name)
+{
+	n->cred = cred;
+	n->at[n->count].dir = dir;
+	n->at[n->count++].name = name;
+}
+
+/* x->in stays where it is. False: it changes none. */
+static bool names_of(const struct exec *x, struct names *n)
+{
+	struct inlay_reader in = x->in;
+
+	n->count = 0;
+	switch (x->rq->type) {
+	NAMED(CREATE, create)
+	NAMED(MKDIR, mkdir)
+	NAMED(MKNOD, mknod)
+	NAMED(SYMLINK, symlink)
+	NAMED(LINK, link)
+	NAMED(UNLINK, unlink)
+	NAMED(RMDIR, rmdir)
+	case INLAY_RENAME:
+		if (inlay_get_rename_req(&in, &n->m.rename) < 0)
+			break;
+		add_name(n, &n->m.rename.cred, &n->m.rename.from_dir, n->m.rename.from);
+		add_name(n, &n->m.rename.cred, &n->m.rename.to_dir, n->m.rename.to);
+		break;
+	default:
+		break;
+	}
+	return n->count > 0;
+}
+
+/* As the caller, so that the thread need not become somebody else: who may not look there may change nothing there either. */
+static void note_name(struct exec *x, struct record_intent *in)
+{
+	struct names n;
+	struct seen now;
+
+	if (!names_of(x, &n))
 		return;
-	x->ops->node_id(n, &in->node);
-	node_put(n);
+	now = look_now(x, exec_cred(x, n.cred), n.at[0].dir, n.at[0].name);
+	if (now.there)
+		in->name = (struct record_name){true, now.attr.ino, now.attr.btime};
+}
+
+void redo_keep_names(struct inlay_request *rq)
+{
+	struct before *b = rq->session->server->before;
+	struct exec x;
+	struct names n;
+
+	if (!before_is_kept(b))
+		return;
+	x = exec_begin(rq);
+	if (!names_of(&x, &n))
+		return;
+	for (unsigned i = 0; i < n.count; i++) {
+		struct seen now;
+
+		if (before_find(b, n.at[i].dir, n.at[i].name, &now))
+			continue;
+		now = look_now(&x, NULL, n.at[i].dir, n.at[i].name);
+		before_keep(b, n.at[i].dir, n.at[i].name, &now);
+	}
 }
 
 void redo_note(struct inlay_request *rq)
@@ -376,8 +477,8 @@ void redo_note(struct inlay_request *rq)
 
 	if (rq->type == INLAY_WRITE)
 		note_size(&x, &in);
-	else if (rq->type == INLAY_RENAME)
-		note_node(&x, &in);
+	else
+		note_name(&x, &in);
 	record_begin(&rq->record, rq->type, &in);
 }
 
@@ -441,8 +542,8 @@ bool redo_answer(struct inlay_request *rq)
 		answer(rq, &found);
 		return true;
 	}
-	if (state == RECORD_BEGUN)
-		return decide(rq, &found.intent);
+	if (state == RECORD_BEGUN && decide(rq, &found.intent))
+		return true;
 	if (state == RECORD_UNKNOWN && !is_twice(rq)) {
 		rq->status = -INLAY_EIO; /* done or not, nobody knows */
 		return true;

@@ -4,6 +4,8 @@
  */
 #include "server/server.h"
 
+#include "server/before.h"
+
 #include "base/log.h"
 #include "server/internal.h"
 
@@ -57,7 +59,8 @@ static void keep_state(struct inlay_server *s, const char *dir, const struct inl
 	/* Whoever has the roster has the directory. */
 	if (s->roster)
 		r = records_open(dir, &s->secret, host_boot, &s->records);
-
+	if (s->records)
+		s->before = before_new(s->grace_end_ns + s->lease_ms * UINT64_C(1000000));
 	if (r < 0)
 		inlay_warning("%s: %s: locks and changes under way will be lost when this server restarts", dir,
 			r == -INLAY_EBUSY ? "another server uses this state directory" : inlay_status_text(r));
@@ -112,6 +115,7 @@ void inlay_server_free(struct inlay_server *s)
 	sessions_end(s, NULL, NULL);
 	while ((it = inlay_list_pop(&s->exports)))
 		export_unref(inlay_container(it, struct inlay_export, link));
+	before_free(s->before);
 	records_close(s->records);
 	roster_close(s->roster);
 	inlay_map_done(&s->origins);

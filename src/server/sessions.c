@@ -265,7 +265,7 @@ static struct lane *lane_new(struct inlay_session *ss, uint32_t index, uint32_t 
 	la->session = ss;
 	la->index = index;
 	la->slots = inlay_slots_new(slots);
-	la->record = ss->record ? record_lane(ss->record, index) : NULL;
+	la->record = ss->record ? record_lane(ss->record, index, session_tag(ss)) : NULL;
 	la->busy = calloc(slots, sizeof(la->busy[0]));
 	if (la->slots && la->busy)
 		return la;
@@ -366,7 +366,7 @@ bool inlay_local_session_record(struct inlay_session *ss, uint32_t lane, uint16_
 {
 	if (!ss->record || lane >= INLAY_LANES_MAX || !redo_is_noted(&(struct inlay_request){.type = type}))
 		return false;
-	*ret = (struct record_ref){.lane = record_lane(ss->record, lane), .tag = session_tag(ss)};
+	*ret = (struct record_ref){.lane = record_lane(ss->record, lane, session_tag(ss)), .tag = session_tag(ss)};
 	return ret->lane;
 }
 

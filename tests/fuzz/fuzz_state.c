@@ -22,7 +22,8 @@
 
 #define PLACE 32u
 #define HEAD 4096u
-#define HEAD_CHECK 48u
+#define HEAD_CHECK 312u
+#define TAG 0x030201u
 #define ENTRY 320u
 #define OUTCOME 80u
 #define ENTRIES_MAX 64u
@@ -109,7 +110,7 @@ static void sign_record(uint8_t *p, size_t entries, unsigned how)
 	const struct inlay_hash_key key = derived("record 0", "record 1");
 
 	if (how & SIGN_HEAD) {
-		memcpy(p, "inlycrd1", 8);
+		memcpy(p, "inlycrd2", 8);
 		memcpy(p + 8, client.bytes, 16);
 		memcpy(p + 24, boot.bytes, 16);
 		inlay_store64(p + 40, 7);
@@ -154,8 +155,6 @@ static void entries(struct record_lane *lane, const uint8_t *p, size_t count)
 		struct record_ref ref = {lane, slot, inlay_load32(e + 16), inlay_load64(e + 8), true};
 		enum record_state state = record_find(&ref, type, &found);
 
-		if (state == RECORD_BEGUN || state == RECORD_DONE)
-			require(found.intent.node.len <= sizeof(found.intent.node.bytes));
 		if (state == RECORD_DONE)
 			require(found.status <= 0 && found.len <= RECORD_REPLY_MAX);
 		record_begin(&ref, type, &(struct record_intent){.size = slot});
@@ -175,10 +174,10 @@ static void record(const uint8_t *p, size_t count, bool again)
 	require(records_open(dir, &secret, &boot, &rs) == 0);
 	r = record_get(rs, &client, 7, again);
 	require(r);
-	lane = record_lane(r, 0);
+	lane = record_lane(r, 0, TAG);
 	require(lane);
 	entries(lane, p, count);
-	require(record_lane(r, 1));
+	require(record_lane(r, 1, TAG));
 	records_clean(rs);
 	record_put(r, false);
 	records_close(rs);

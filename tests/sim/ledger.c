@@ -30,13 +30,13 @@ struct entry {
 	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
 	const struct sim_op *op;   /* until it is over */
 	bool appends;
-	unsigned effects, sessions; /* sessions: in which it was asked for */
+	unsigned effects, effects_before, sessions; /* before: this run; sessions: in which it was asked for */
 	uint64_t crash;            /* of the host, before the last effect */
 	uint64_t first_crash;      /* the same, before the first run: a crash takes the answers out of the server's record */
 	uint64_t dir, to_dir;      /* of names */
 	int name, to_name;
 	bool untraceable;          /* at the beginning of this run */
-	bool torn;                 /* the server died between its note of the request and that of its answer */
+	uint64_t torn;             /* the start of the server that died between its note of the request and that of its answer */
 	uint64_t versions;         /* of the names then */
 	struct sim_file *file;     /* WRITE: by which it was written, and which opening of it that was */
 	uint32_t opened;
@@ -188,17 +188,19 @@ void ledger_torn(void)
 {
 	if (!running)
 		return;
-	running->torn = true;
+	if (running->torn && running->effects == running->effects_before)
+		return; /* what the server goes by is the earlier note */
+	running->torn = sim_server_boots();
 	running->versions = versions(running);
 }
 
 /*
- * Done, not noted, and then others changed those very names: the server finds nothing of what was done, and does it. Only a server
- * that died within the request can bring this about.
+ * Done, not noted, and then others changed those very names, and the server was started once more before the client asked again: it
+ * knows what they stood for when it was started, but not what they stood for one start earlier.
  */
 static bool is_untraceable(const struct entry *e)
 {
-	return e->torn && e->effects && e->type != INLAY_WRITE && versions(e) != e->versions;
+	return e->torn && sim_server_boots() > e->torn + 1 && e->type != INLAY_WRITE && versions(e) != e->versions;
 }
 
 /* The store did what was asked for. A crash of the host may have taken back what was done before it. */
@@ -237,6 +239,7 @@ bool ledger_before(struct inlay_request *rq)
 	running->runs++;
 	running->session = rq->session->id;
 	running->wrote = 0;
+	running->effects_before = running->effects;
 	running->untraceable = is_untraceable(running);
 	if (running->op) {
 		running->dir = running->op->dir;
@@ -391,31 +394,25 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	}
 }
 
-/* Nobody can know any more what became of it; or it was made and opened, and others removed it. */
+/* Nobody can know any more what became of it; or it was made, and others removed it. */
 static bool is_forgotten(const struct entry *e, int status)
 {
-	if (e->sessions > 1 && e->type == INLAY_CREATE && status == -INLAY_ESTALE)
+	if (e->sessions > 1 && (e->type == INLAY_CREATE || e->type == INLAY_MKDIR) && status == -INLAY_ESTALE)
 		return true;
 	return e->sessions > 1 && (status == -INLAY_EIO || e->crash < sim_server_crashes());
 }
 
-/*
- * Whether its success means that it had an effect. Not so: opening what is there, renaming to another name of the same file; and a
- * removal that is redone: the server sees that the name is gone, and can't tell whether it was there when the first try began.
- */
+/* Whether its success means that it had an effect. Not so: opening what is there, renaming to another name of the same file. */
 static bool needs_effect(const struct sim_op *op, const struct entry *e)
 {
 	/* What another has done meanwhile may pass for it: a name that was made, by the same user. */
-	if (e->torn || e->first_crash != sim_server_crashes())
+	if (e->untraceable || e->first_crash != sim_server_crashes())
 		return false;
 	switch (op->type) {
 	case INLAY_CREATE:
 		return op->op.in.make.flags & INLAY_O_EXCL;
 	case INLAY_RENAME:
 		return false;
-	case INLAY_UNLINK:
-	case INLAY_RMDIR:
-		return e->sessions == 1;
 	default:
 		return is_once(e);
 	}

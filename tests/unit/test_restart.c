@@ -790,6 +790,94 @@ static void what_others_made_meanwhile_is_theirs(void **state)
 	world_done(&w);
 }
 
+/* Client A doesn't come back before B has done that. */
+static int meanwhile(struct run *(*begin_it)(struct client *c, void *arg), void *arg)
+{
+	struct run *t;
+	struct inlay_file *f;
+	int status;
+
+	server_start(&w);
+	for (unsigned i = 0; i < LANES; i++)
+		A->wire[i].connected = true;
+	t = begin_it(B, arg);
+	settle(&w);
+	f = t->op.opened;
+	status = finish(t);
+	if (f)
+		do_close(B, f);
+	for (unsigned i = 0; i < LANES; i++)
+		A->wire[i].connected = false;
+	return status;
+}
+
+static int returns(struct run *t)
+{
+	settle(&w);
+	return finish(t);
+}
+
+/* Of two clients of one user each change succeeds for one, whoever's server died in the middle of it. */
+static void what_others_did_before_it_is_redone_is_theirs(void **state)
+{
+	struct run *t;
+
+	(void)state;
+	world_init(&w, 12, 60000);
+	t = dying(NOTED_ONLY, it_creates, "f");
+	assert_int_equal(meanwhile(it_creates, "f"), 0);
+	assert_int_equal(returns(t), -INLAY_EEXIST);
+	t = dying(NOTED_ONLY, it_unlinks, "f");
+	assert_int_equal(meanwhile(it_unlinks, "f"), 0);
+	assert_int_equal(returns(t), -INLAY_ENOENT);
+	made_there("f");
+	t = dying(DONE_ONLY, it_unlinks, "f");
+	assert_int_equal(meanwhile(it_creates, "f"), 0);
+	assert_int_equal(returns(t), 0);
+	assert_int_equal(really("f"), FILE_);
+	t = dying(NOTED_ONLY, it_renames, "f");
+	assert_int_equal(meanwhile(it_renames, "f"), 0);
+	assert_int_equal(returns(t), -INLAY_ENOENT);
+	/* Made and removed by others since: it was made, and there is nothing to open. */
+	t = dying(DONE_ONLY, it_creates, "f");
+	assert_int_equal(meanwhile(it_unlinks, "f"), 0);
+	assert_int_equal(returns(t), -INLAY_ESTALE);
+	assert_int_equal(really("f"), NOTHING);
+	/* What was not there when it was asked for was not removed by it. */
+	assert_int_equal(after(dying(NOTED_ONLY, it_unlinks, "f")), -INLAY_ENOENT);
+	world_done(&w);
+}
+
+static void remove_records(void)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/records", w.state);
+	state_remove(path);
+}
+
+/* What it doesn't say may have been done before it was begun, also after the next restart. */
+static void a_record_begun_anew_knows_nothing_of_before(void **state)
+{
+	struct run *t;
+
+	(void)state;
+	world_init(&w, 13, 60000);
+	made_there("f");
+	t = dying(DONE_ONLY, it_unlinks, "f");
+	remove_records();
+	made_there("f");
+	for (unsigned i = 0; i < 3; i++) {
+		server_start(&w);
+		while (!A->ss)
+			assert_true(step(&w));
+		server_kill(&w);
+	}
+	assert_int_equal(after(t), -INLAY_EIO);
+	assert_int_equal(really("f"), FILE_);
+	world_done(&w);
+}
+
 static void equal_appends_are_told_apart(void **state)
 {
 	static const enum death deaths[] = {NOTED_ONLY, DONE_ONLY, RECORDED, NOTED_ONLY};
@@ -961,6 +1049,8 @@ int main(void)
 		cmocka_unit_test(equal_appends_are_told_apart),
 		cmocka_unit_test(a_crash_of_the_host_undoes_what_was_recorded),
 		cmocka_unit_test(a_damaged_record_does_no_harm),
+		cmocka_unit_test(what_others_did_before_it_is_redone_is_theirs),
+		cmocka_unit_test(a_record_begun_anew_knows_nothing_of_before),
 		cmocka_unit_test(lost_writes_are_told_once_for_each_open_file),
 	};
 
