@@ -38,7 +38,7 @@ struct waiter {
 	struct handle *handle;
 	uint64_t handle_id;
 	uint64_t visited; /* search that came by here last */
-	bool woken;
+	struct wake *wake; /* allocated with it, as it would wait for ever without one; NULL: it was woken */
 };
 
 struct lock_file {
@@ -244,6 +244,7 @@ static void waiter_free(struct locks *k, struct waiter *w)
 	w->file->nwaiters--;
 	inlay_list_remove(&w->link);
 	inlay_map_remove(&k->waiters, &w->by_owner);
+	free(w->wake);
 	free(w);
 }
 
@@ -262,13 +263,18 @@ static int waiter_note(struct locks *k, struct lock_file *f, const struct owner 
                        struct handle *h, uint64_t handle_id)
 {
 	struct waiter *w;
+	struct wake *wake;
 
 	if (f->nwaiters >= INLAY_FILE_WAITERS_MAX)
 		return -INLAY_ENOLCK;
 	w = calloc(1, sizeof(*w));
-	if (!w)
+	wake = calloc(1, sizeof(*wake));
+	if (!w || !wake) {
+		free(w);
+		free(wake);
 		return -INLAY_ENOMEM;
-	*w = (struct waiter){.file = f, .owner = *o, .r = *r, .handle = h, .handle_id = handle_id};
+	}
+	*w = (struct waiter){.file = f, .owner = *o, .r = *r, .handle = h, .handle_id = handle_id, .wake = wake};
 	inlay_list_append(&f->waiters, &w->link);
 	f->nwaiters++;
 	inlay_map_add(&k->waiters, &w->by_owner, owner_hash(o));
@@ -281,14 +287,11 @@ static void gather_wakes(struct lock_file *f, uint32_t kind, const struct range 
 {
 	inlay_list_each(it, &f->waiters) {
 		struct waiter *w = inlay_container(it, struct waiter, link);
-		struct wake *e;
+		struct wake *e = w->wake;
 
-		if (w->woken || w->owner.kind != kind || !overlap(&w->r, r) || in_the_way(f, &w->owner, &w->r))
+		if (!e || w->owner.kind != kind || !overlap(&w->r, r) || in_the_way(f, &w->owner, &w->r))
 			continue;
-		e = calloc(1, sizeof(*e));
-		if (!e)
-			return; /* not woken: the next change tries again */
-		w->woken = true;
+		w->wake = NULL;
 		e->session = session_ref(w->owner.session);
 		e->event = (struct inlay_event_lock_req){.handle = w->handle_id, .owner = w->owner.number, .kind = kind};
 		e->next = *wakes;
