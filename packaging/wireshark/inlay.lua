@@ -144,7 +144,9 @@ local messages = {
 			{"TIME", "mtime", "modification time"}
 		},
 		reply = {
-			{"ATTR", "attr", "attributes afterwards"}
+			{"ATTR", "attr", "attributes afterwards"},
+			{"U32", "flags", "4 shared, with a size"},
+			{"U32", "pad", "zero"}
 		},
 	},
 	[19] = {
@@ -333,7 +335,8 @@ local messages = {
 			{"U64", "verifier", "first half of HELLO's boot, to compare with COMMIT's"},
 			{"U64", "size", "file size afterwards"},
 			{"U32", "count", "bytes written"},
-			{"U32", "flags", "1 data is durable, 2 file is durable"}
+			{"U32", "flags", "1 data is durable, 2 file is durable, 4 shared: see Sent again"},
+			{"U64", "modified", "server's clock afterwards, in ns: the file's modification time is not later"}
 		},
 	},
 	[33] = {
@@ -458,7 +461,11 @@ local messages = {
 			{"U32", "mode", "bits of fallocate(2)"},
 			{"U32", "flags", "4 kill privileges"}
 		},
-		reply = {},
+		reply = {
+			{"U64", "modified", "as of WRITE: see Sent again"},
+			{"U32", "flags", "4 shared"},
+			{"U32", "pad", "zero"}
+		},
 	},
 	[44] = {
 		name = "SEEK", event = false, request_data = false, reply_data = false,

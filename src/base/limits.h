@@ -24,6 +24,11 @@
 #define INLAY_SLOTS_DEFAULT 128u
 #define INLAY_REPLY_CACHE_MAX 1024u        /* bytes of a reply that a slot keeps for replay; every mutating reply fits */
 
+#define INLAY_UNSYNCED_MAX (64u << 20)         /* bytes of changes that an attachment keeps until they are on the server's disk */
+#define INLAY_UNSYNCED_FILE_MAX (32u << 20)    /* of them, of one file: a stream must not push out all others */
+#define INLAY_UNSYNCED_SYNC (16u << 20)        /* at which the server is asked to sync */
+#define INLAY_UNSYNCED_MS 5000u                /* how often it is asked at least, while there are any */
+
 #define INLAY_SESSIONS_MAX 65536u          /* of one server */
 #define INLAY_PEER_SESSIONS_MAX (INLAY_SESSIONS_MAX / 4u) /* of one address, or user of a Unix socket */
 #define INLAY_HANDLES_MAX (1u << 20)       /* open files of one session */
@@ -53,6 +58,7 @@
 _Static_assert(INLAY_HELLO_MAX > INLAY_FRAME_HEADER + INLAY_TEXT_MAX + 1024, "a HELLO fits");
 _Static_assert(INLAY_BODY_MAX > INLAY_RULES_MAX + 4 * INLAY_TEXT_MAX, "HELLO's reply fits in a body");
 _Static_assert(INLAY_BODY_MAX > 4 * INLAY_GROUPS_MAX + 2 * INLAY_NAME_MAX + INLAY_TARGET_MAX + 512, "any request fits");
+_Static_assert(INLAY_UNSYNCED_SYNC < INLAY_UNSYNCED_FILE_MAX && INLAY_UNSYNCED_FILE_MAX < INLAY_UNSYNCED_MAX, "a sync begins before there is no room");
 _Static_assert(INLAY_XATTR_VALUE_MAX <= INLAY_DATA_MAX, "a value fits in a payload");
 
 #endif

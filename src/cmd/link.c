@@ -32,6 +32,7 @@ struct link_lane {
 	unsigned backoff_ms;
 	uint64_t reconnects;
 	struct inlay_timer tick, retry;
+	struct inlay_timer sync;   /* lane 0's */
 	struct inlay_task start, connect, stop, nudge;
 	bool nudged, nudge_drops;  /* atomic: nudge is posted; it is to drop the connection */
 	bool retrying;             /* retry runs */
@@ -175,13 +176,16 @@ static void reclaim_send(void *arg, struct inlay_call *c)
 	inlay_lane_reclaim(&ll->lane, c, inlay_loop_now(ll->loop));
 }
 
-static void reclaim_over(void *arg, unsigned files, unsigned stale)
+static void reclaim_over(void *arg, unsigned files, unsigned stale, unsigned lost)
 {
 	struct link_lane *ll = arg;
 
 	if (stale)
 		inlay_warning("%s: %u open files could not be opened again: programs get ESTALE from them",
 		              ll->link->config.export_name, stale);
+	if (lost)
+		inlay_warning("%s: the server's host crashed, and what was written to %u files without a sync may be lost: programs that have them "
+		              "open get EIO", ll->link->config.export_name, lost);
 	inlay_debug("%s: %u open files opened again", ll->link->config.export_name, files);
 	pthread_mutex_lock(&ll->link->hello_lock);
 	inlay_lane_reclaimed(&ll->lane, inlay_loop_now(ll->loop));
@@ -261,6 +265,15 @@ static void conn_closed(struct inlay_conn *c, int status)
 		retry_later(ll);
 }
 
+/* What is written becomes durable in time, so that it need not be kept. */
+static void sync_all(struct inlay_timer *t)
+{
+	struct link_lane *ll = inlay_container(t, struct link_lane, sync);
+
+	inlay_redirect_sync(ll->link->config.redirect, ll->lane.index);
+	inlay_timer_start(ll->loop, &ll->sync, inlay_loop_now(ll->loop) + INLAY_UNSYNCED_MS * MS);
+}
+
 static const struct inlay_conn_ops conn_ops = {.frame = conn_frame, .closed = conn_closed};
 
 static int adopt(struct link_lane *ll, int fd)
@@ -327,6 +340,8 @@ static void start_lane(struct inlay_task *t)
 		retry_later(ll);
 	}
 	tick(&ll->tick);
+	if (ll->lane.index == 0)
+		inlay_timer_start(ll->loop, &ll->sync, inlay_loop_now(ll->loop) + INLAY_UNSYNCED_MS * MS);
 }
 
 void inlay_link_start(struct inlay_link *l)
@@ -456,8 +471,26 @@ static int init_lane(struct inlay_link *l, unsigned i)
 	ll->backoff_ms = BACKOFF_FIRST_MS;
 	inlay_timer_init(&ll->tick, tick);
 	inlay_timer_init(&ll->retry, retry);
+	inlay_timer_init(&ll->sync, sync_all);
 	return inlay_lane_init(&ll->lane, &l->client, i, &lane_ops, ll, inlay_clock_ns());
 }
+
+static void hold_ref(void *hold)
+{
+	(void)inlay_chunk_ref(hold);
+}
+
+static void hold_unref(void *hold)
+{
+	inlay_chunk_unref(hold);
+}
+
+static size_t hold_size(void *hold)
+{
+	return ((struct inlay_chunk *)hold)->cap;
+}
+
+static const struct inlay_hold_ops hold_ops = {hold_ref, hold_unref, hold_size};
 
 /* Lanes are there, and nothing is connected. NULL: out of memory. */
 static struct inlay_link *link_new(const struct inlay_link_config *config)
@@ -469,6 +502,7 @@ static struct inlay_link *link_new(const struct inlay_link_config *config)
 		return NULL;
 	pthread_mutex_init(&l->hello_lock, NULL);
 	l->config = *config;
+	config->redirect->hold = &hold_ops;
 	l->port = (struct inlay_side_port){.submit = port_submit, .cancel = port_cancel, .is_nested = port_is_nested,
 	                                   .settle = port_settle, .present = true};
 	l->lane = calloc(lanes, sizeof *l->lane);
@@ -564,6 +598,7 @@ static void stop_lane(struct inlay_task *t)
 	ll->retrying = false;
 	inlay_timer_stop(&ll->retry);
 	inlay_timer_stop(&ll->tick);
+	inlay_timer_stop(&ll->sync);
 	ll->in_frame++; /* what ends here may ask the local side: not in the middle of this */
 	inlay_lane_end(&ll->lane);
 	ll->in_frame--;

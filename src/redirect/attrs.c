@@ -2,7 +2,7 @@
  * Operations on a node's attributes: each is one request to the side that answers for the node.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "redirect/op.h"
+#include "redirect/unsynced.h"
 
 /* The side's handle of the open file that came with the request, where it is on the node's own side. */
 static uint64_t file_handle(const struct inlay_op *op, enum inlay_side side)
@@ -42,7 +42,9 @@ static void setattr_answered(struct inlay_op *op, const struct inlay_reply *r)
 	if (err == 0) {
 		op->attr = rep.attr;
 		inlay_op_fit_attr(op, op->side);
+		inlay_unsynced_attr_set(op, rep.flags);
 	}
+	inlay_unsynced_end(op->node);
 	inlay_op_end(op, err);
 }
 
@@ -55,6 +57,7 @@ void inlay_op_setattr(struct inlay_op *op)
 	op->in.set.handle = file_handle(op, side);
 	inlay_cred_copy(&op->in.set.cred, &op->cred);
 	inlay_put_setattr_req(&w, &op->in.set);
+	inlay_unsynced_begin(op->node);
 	inlay_op_send(op, &w, side, setattr_answered);
 }
 

@@ -2,6 +2,7 @@
  * Operations on open files: each is one request to the side where the file was opened.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "redirect/unsynced.h"
 #include "redirect/listing.h"
 #include "redirect/op.h"
 
@@ -123,13 +124,6 @@ void inlay_op_read(struct inlay_op *op)
 	inlay_op_send(op, &w, op->file->side, read_answered);
 }
 
-/* Its data is not durable yet. */
-static void changed(struct inlay_file *f)
-{
-	if (f->side == INLAY_REMOTE)
-		atomic_fetch_add_explicit(&f->node->changes, 1, memory_order_relaxed);
-}
-
 typedef void sender(struct inlay_op *op, struct inlay_writer *w, enum inlay_side side,
                     void (*step)(struct inlay_op *op, const struct inlay_reply *r));
 static void send_write(struct inlay_op *op, sender *send);
@@ -152,8 +146,9 @@ static void write_answered(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (err == 0 && op->out.write.count > op->data_len)
 		err = -INLAY_EIO;
-	if (err == 0 && !(op->out.write.flags & 1))
-		changed(op->file);
+	if (err == 0)
+		inlay_unsynced_written(op);
+	inlay_unsynced_end(op->file->node);
 	cut = err == 0 && op->in.io.whole && op->out.write.count < op->data_len;
 	if (cut && op->out.write.count) {
 		write_rest(op);
@@ -172,6 +167,7 @@ static void send_write(struct inlay_op *op, sender *send)
 	op->call.data = op->data;
 	op->call.data_len = op->data_len;
 	op->call.data_hold = op->data_hold;
+	inlay_unsynced_begin(op->file->node);
 	send(op, &w, op->file->side, write_answered);
 }
 
@@ -192,9 +188,8 @@ static void committed(struct inlay_op *op, const struct inlay_reply *r)
 
 	if (status == 0 && inlay_file_take_loss(op->file))
 		status = -INLAY_EIO;
-	/* What was written meanwhile is not meant; an older COMMIT whose answer comes late only makes more seem unsynced. */
-	if (status == 0)
-		atomic_store_explicit(&op->file->node->synced, op->closes, memory_order_relaxed);
+	if (r->status == 0)
+		inlay_unsynced_committed(op);
 	inlay_op_end(op, status);
 }
 
@@ -204,15 +199,19 @@ void inlay_op_commit(struct inlay_op *op)
 	struct inlay_commit_req req = {.handle = op->file->handle, .flags = op->in.io.flags};
 
 	inlay_put_commit_req(&w, &req);
-	op->closes = atomic_load_explicit(&op->file->node->changes, memory_order_relaxed);
+	inlay_unsynced_asked(op);
 	inlay_op_send(op, &w, op->file->side, committed);
 }
 
 static void fallocated(struct inlay_op *op, const struct inlay_reply *r)
 {
-	if (r->status == 0)
-		changed(op->file);
-	inlay_op_end(op, r->status);
+	struct inlay_fallocate_rep rep;
+	int err = r->status < 0 ? r->status : INLAY_OP_GET(fallocate, r, &rep);
+
+	if (err == 0)
+		inlay_unsynced_allocated(op, &rep);
+	inlay_unsynced_end(op->file->node);
+	inlay_op_end(op, err);
 }
 
 void inlay_op_fallocate(struct inlay_op *op)
@@ -225,6 +224,7 @@ void inlay_op_fallocate(struct inlay_op *op)
 	if (op->cred.uid == 0)
 		req.flags = 0;
 	inlay_put_fallocate_req(&w, &req);
+	inlay_unsynced_begin(op->file->node);
 	inlay_op_send(op, &w, op->file->side, fallocated);
 }
 
@@ -256,7 +256,8 @@ static void copy_answered(struct inlay_op *op, const struct inlay_reply *r)
 		err = -INLAY_EIO;
 	if (err == 0) {
 		op->out.off = rep.count;
-		changed(op->file2);
+		if (op->file2->side == INLAY_REMOTE)
+			inlay_unsynced_not_whole(op->redirect, op->file2->node, op->lane);
 	}
 	inlay_op_end(op, err);
 }

@@ -315,6 +315,24 @@ bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struc
 	return is_it;
 }
 
+bool inlay_node_hold(struct inlay_node *n)
+{
+	bool held;
+
+	pthread_mutex_lock(&n->nodes->lock);
+	held = (n->lookups || n->holds) && inlay_node_ref(n);
+	n->holds += held;
+	pthread_mutex_unlock(&n->nodes->lock);
+	return held;
+}
+
+void inlay_node_unhold(struct inlay_node *n)
+{
+	pthread_mutex_lock(&n->nodes->lock);
+	n->holds--;
+	pthread_mutex_unlock(&n->nodes->lock);
+}
+
 bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, struct inlay_forgotten *ret)
 {
 	struct inlay_node *n = inlay_node_get(ns, number);
@@ -324,7 +342,7 @@ bool inlay_node_forget(struct inlay_nodes *ns, uint64_t number, uint64_t count, 
 		return false;
 	pthread_mutex_lock(&ns->lock);
 	n->lookups -= count < n->lookups ? count : n->lookups;
-	if (n->lookups == 0 && n != ns->root && inlay_table_remove(ns->table, n->table_id) == 0) {
+	if (n->lookups == 0 && !n->holds && n != ns->root && inlay_table_remove(ns->table, n->table_id) == 0) {
 		gone = true;
 		unmap_locked(ns, n);
 		for (int side = 0; side < INLAY_SIDES; side++) {

@@ -28,8 +28,10 @@ struct inlay_node {
 	_Atomic uint32_t lock_uses;      /* byte-range locks asked for: closing must then release */
 	_Atomic uint32_t closing;        /* files with locks whose CLOSE is under way */
 	_Atomic uint32_t closes;         /* such CLOSEs that are done */
-	_Atomic uint32_t changes;        /* of remote data, not durable when they were answered */
-	_Atomic uint32_t synced;         /* of these: before the last COMMIT */
+	_Atomic uint32_t changes;        /* of remote data, neither durable when they were answered nor kept: see unsynced.h */
+	_Atomic uint32_t synced;         /* of these: durable by now, or told */
+	_Atomic uint32_t changing;       /* changes of remote data that are under way */
+	struct inlay_unsynced_file *kept;    /* unsynced.c's, under redirect->kept.lock; NULL: nothing of it is kept */
 	struct inlay_list held;          /* remote locks, for reclaim: held.c's, under redirect->held_lock */
 	/* The interceptor's: the host's passthrough registration, under its own lock. */
 	int backing_id;
@@ -38,6 +40,7 @@ struct inlay_node {
 	struct inlay_nodes *nodes;
 	uint64_t table_id;
 	uint64_t lookups;
+	uint32_t holds;                  /* it is not forgotten for the sake of what is kept of it */
 	uint64_t pins[INLAY_SIDES];
 	bool replaced;                   /* its identities are another node's now */
 	struct inlay_node *parent;       /* referenced; NULL for the root */
@@ -91,6 +94,13 @@ struct inlay_node *inlay_node_learn(struct inlay_node *parent, struct inlay_str 
                                     const struct inlay_node_id *ids[INLAY_SIDES], unsigned absent);
 /* A reply said that the directory exists on this side, too. False: it has another identity there, or another node this one. */
 bool inlay_node_add_side(struct inlay_node *n, enum inlay_side side, const struct inlay_node_id *id);
+
+/*
+ * A reference that keeps the node the file's only one: the kernel may forget it, and finds this one again. False: it has forgotten it.
+ * unhold: the reference stays; then forget 0 lookups.
+ */
+bool inlay_node_hold(struct inlay_node *n);
+void inlay_node_unhold(struct inlay_node *n);
 
 /* What is to be told to a side that pins nodes. */
 struct inlay_forgotten {

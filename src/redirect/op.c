@@ -4,6 +4,7 @@
  */
 #include "redirect/op.h"
 
+#include "redirect/unsynced.h"
 #include "redirect/listing.h"
 
 #include <stdlib.h>
@@ -33,12 +34,14 @@ int inlay_redirect_init(struct inlay_redirect *r, unsigned lanes)
 	pthread_mutex_init(&r->held_lock, NULL);
 	inlay_list_init(&r->waiters);
 	inlay_list_init(&r->undoing);
+	inlay_unsynced_init(r);
 	return r->stats && r->files ? 0 : -INLAY_ENOMEM;
 }
 
 void inlay_redirect_done(struct inlay_redirect *r)
 {
 	inlay_table_free(r->files);
+	inlay_unsynced_done(r);
 	inlay_nodes_free(r->nodes);
 	inlay_judge_free(r->judge);
 	for (unsigned i = 0; r->stats && i < r->lanes; i++)
@@ -194,6 +197,7 @@ int inlay_op_opened(struct inlay_op *op, struct inlay_node *node, enum inlay_sid
 	}
 	inlay_estate_file(op->redirect->estate, f, op->call.origin);
 	op->opened = f;
+	inlay_unsynced_opened(op, f);
 	return 0;
 }
 

@@ -6,39 +6,15 @@
  *     v             v
  *   the handle means nothing to the server: whatever is asked of it gives ESTALE <--- CLOSE
  *
+ * When all are done and the host had crashed, resend.c sends again what was written to them, ahead of RECLAIM_DONE.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "redirect/reclaim.h"
+
 #include "redirect/listing.h"
-#include "redirect/op.h"
 
 #include <stdlib.h>
-
-#define AT_A_TIME 32u
-#define ROOM (INLAY_FRAME_HEADER + 128u + 4u * INLAY_GROUPS_MAX)
-
-struct reclaim;
-
-/* One file under way. */
-struct item {
-	struct inlay_call call;
-	struct reclaim *reclaim;
-	struct inlay_file *file; /* referenced; NULL: idle */
-	uint8_t room[ROOM];
-};
-
-struct reclaim {
-	struct inlay_redirect *redirect;
-	const struct inlay_reclaim_ops *ops;
-	void *arg;
-	uint32_t run;
-	uint64_t *numbers; /* of files to do */
-	size_t count, cap, next;
-	unsigned busy, files, stale;
-	bool canceled, told, crashed;
-	struct item item[AT_A_TIME];
-};
-
-static void go_on(struct item *it);
 
 /* The handle of the file's remote half; 0: it has none. */
 static uint64_t remote_handle(const struct inlay_file *f)
@@ -70,6 +46,14 @@ static void forget_changes(uint64_t number, void *object, void *arg)
 	(void)number, (void)arg;
 	if (f->side == INLAY_REMOTE)
 		atomic_store(&f->node->synced, atomic_load(&f->node->changes));
+}
+
+/* What was written without being synced may be gone: told where it isn't kept. */
+static void take_crash(struct reclaim *rc)
+{
+	rc->redirect->kept.due = true;
+	rc->lost = inlay_unsynced_drop_gaps(rc->redirect, 0);
+	inlay_table_each(rc->redirect->files, forget_changes, rc);
 }
 
 /* What has lost its locks stays stale, though it could be opened: its program thinks that it holds them. */
@@ -111,10 +95,11 @@ static void reclaim_free(struct reclaim *rc)
 	free(rc);
 }
 
-static void item_idle(struct item *it)
+static void item_idle(struct reclaim_item *it)
 {
 	inlay_file_put(it->reclaim->redirect, it->file);
 	it->file = NULL;
+	it->kept = NULL;
 }
 
 /* The last answer has come. */
@@ -123,14 +108,14 @@ static void end(struct reclaim *rc)
 	bool over = !rc->canceled;
 	const struct inlay_reclaim_ops *ops = rc->ops;
 	void *arg = rc->arg;
-	unsigned files = rc->files, stale = rc->stale;
+	unsigned files = rc->files, stale = rc->stale, lost = rc->lost;
 
 	reclaim_free(rc);
 	if (over)
-		ops->over(arg, files, stale);
+		ops->over(arg, files, stale, lost);
 }
 
-static void send(struct item *it, struct inlay_writer *w, void (*done)(struct inlay_call *c, const struct inlay_reply *r))
+void reclaim_send(struct reclaim_item *it, struct inlay_writer *w, void (*done)(struct inlay_call *c, const struct inlay_reply *r))
 {
 	it->call.done = done;
 	if (inlay_call_end(&it->call, w) < 0) /* unreachable: the room is for the largest */
@@ -139,8 +124,7 @@ static void send(struct item *it, struct inlay_writer *w, void (*done)(struct in
 	it->reclaim->ops->send(it->reclaim->arg, &it->call);
 }
 
-/* True: nothing more is to be sent, and the item is idle. */
-static bool answered(struct item *it, const struct inlay_reply *r)
+bool reclaim_answered(struct reclaim_item *it, const struct inlay_reply *r)
 {
 	struct reclaim *rc = it->reclaim;
 
@@ -157,37 +141,37 @@ static bool answered(struct item *it, const struct inlay_reply *r)
 
 static void closed(struct inlay_call *c, const struct inlay_reply *r)
 {
-	struct item *it = inlay_container(c, struct item, call);
+	struct reclaim_item *it = inlay_container(c, struct reclaim_item, call);
 
-	if (answered(it, r))
+	if (reclaim_answered(it, r))
 		return;
 	item_idle(it);
-	go_on(it);
+	reclaim_go_on(it);
 }
 
-static void drop_locks(struct item *it)
+static void drop_locks(struct reclaim_item *it)
 {
 	if (it->file->side == INLAY_REMOTE)
 		inlay_held_drop(it->reclaim->redirect, it->file);
 }
 
-static void give_up(struct item *it)
+static void give_up(struct reclaim_item *it)
 {
 	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_CLOSE, it->room, sizeof it->room);
 
 	it->reclaim->stale++;
 	drop_locks(it);
 	inlay_put_close_req(&w, &(struct inlay_close_req){.handle = it->file->handle});
-	send(it, &w, closed);
+	reclaim_send(it, &w, closed);
 }
 
-static void next_lock(struct item *it);
+static void next_lock(struct reclaim_item *it);
 
 static void locked(struct inlay_call *c, const struct inlay_reply *r)
 {
-	struct item *it = inlay_container(c, struct item, call);
+	struct reclaim_item *it = inlay_container(c, struct reclaim_item, call);
 
-	if (answered(it, r))
+	if (reclaim_answered(it, r))
 		return;
 	if (r->status < 0)
 		give_up(it);
@@ -195,7 +179,7 @@ static void locked(struct inlay_call *c, const struct inlay_reply *r)
 		next_lock(it);
 }
 
-static void next_lock(struct item *it)
+static void next_lock(struct reclaim_item *it)
 {
 	struct inlay_redirect *r = it->reclaim->redirect;
 	struct inlay_lock_req req;
@@ -209,19 +193,19 @@ static void next_lock(struct item *it)
 	if (it->file->side != INLAY_REMOTE || !inlay_held_next(r, it->file, it->reclaim->run, &req)) {
 		it->reclaim->files++;
 		item_idle(it);
-		go_on(it);
+		reclaim_go_on(it);
 		return;
 	}
 	w = inlay_call_begin(&it->call, INLAY_LOCK, it->room, sizeof it->room);
 	inlay_put_lock_req(&w, &req);
-	send(it, &w, locked);
+	reclaim_send(it, &w, locked);
 }
 
 static void reopened(struct inlay_call *c, const struct inlay_reply *r)
 {
-	struct item *it = inlay_container(c, struct item, call);
+	struct reclaim_item *it = inlay_container(c, struct reclaim_item, call);
 
-	if (answered(it, r))
+	if (reclaim_answered(it, r))
 		return;
 	if (r->status == 0) {
 		next_lock(it);
@@ -230,10 +214,10 @@ static void reopened(struct inlay_call *c, const struct inlay_reply *r)
 	it->reclaim->stale++;
 	drop_locks(it);
 	item_idle(it);
-	go_on(it);
+	reclaim_go_on(it);
 }
 
-static void reopen(struct item *it)
+static void reopen(struct reclaim_item *it)
 {
 	struct inlay_file *f = it->file;
 	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_REOPEN, it->room, sizeof it->room);
@@ -248,32 +232,58 @@ static void reopen(struct item *it)
 	req.kind = f->is_dir ? INLAY_REOPEN_DIR : INLAY_REOPEN_FILE;
 	req.token = f->token;
 	inlay_put_reopen_req(&w, &req);
-	send(it, &w, reopened);
+	reclaim_send(it, &w, reopened);
 }
 
 static void told(struct inlay_call *c, const struct inlay_reply *r)
 {
-	struct item *it = inlay_container(c, struct item, call);
+	struct reclaim_item *it = inlay_container(c, struct reclaim_item, call);
 
-	if (!answered(it, r))
+	if (!reclaim_answered(it, r))
 		end(it->reclaim);
 }
 
-/* The item is idle: takes the next file; the last item left says that this was all. */
-static void go_on(struct item *it)
+/* Every file is there. */
+static void resend_all(struct reclaim *rc)
+{
+	rc->resends = true;
+	for (unsigned i = 0; i < RECLAIM_AT_A_TIME && rc->redirect->kept.due && !rc->canceled; i++)
+		if (!resend_next(&rc->item[i]))
+			break;
+}
+
+/* The last item left says that this was all. */
+static void tell_done(struct reclaim_item *it)
+{
+	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_RECLAIM_DONE, it->room, sizeof it->room);
+
+	it->reclaim->told = true;
+	it->reclaim->redirect->kept.due = false;
+	reclaim_send(it, &w, told);
+}
+
+void reclaim_go_on(struct reclaim_item *it)
 {
 	struct reclaim *rc = it->reclaim;
-	struct inlay_writer w;
 
 	while (rc->next < rc->count && !it->file)
 		it->file = inlay_file_get(rc->redirect, rc->numbers[rc->next++]);
 	if (it->file) {
 		reopen(it);
-	} else if (!rc->busy && !rc->told) {
-		rc->told = true;
-		w = inlay_call_begin(&it->call, INLAY_RECLAIM_DONE, it->room, sizeof it->room);
-		send(it, &w, told);
+		return;
 	}
+	if (rc->resends && resend_next(it))
+		return;
+	if (rc->busy || rc->told)
+		return;
+	rc->busy++; /* ours, so that nothing ends before all have begun */
+	if (!rc->resends)
+		resend_all(rc);
+	rc->busy--;
+	if (!rc->busy && rc->canceled)
+		end(rc);
+	else if (!rc->busy)
+		tell_done(it);
 }
 
 static uint32_t new_run(struct inlay_redirect *r)
@@ -300,18 +310,18 @@ int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_uuid *bo
 	r->boot = *boot;
 	inlay_table_each(r->files, collect, rc);
 	if (rc->crashed)
-		inlay_table_each(r->files, forget_changes, rc);
+		take_crash(rc);
 	rc->busy = 1; /* ours, so that nothing ends before all have begun */
-	for (unsigned i = 0; i < AT_A_TIME; i++) {
+	for (unsigned i = 0; i < RECLAIM_AT_A_TIME; i++) {
 		rc->item[i].reclaim = rc;
 		inlay_list_init(&rc->item[i].call.link);
 		if (!rc->canceled)
-			go_on(&rc->item[i]);
+			reclaim_go_on(&rc->item[i]);
 	}
 	rc->busy--;
 	if (!rc->busy && rc->canceled)
 		end(rc);
 	else if (!rc->busy)
-		go_on(&rc->item[0]);
+		reclaim_go_on(&rc->item[0]);
 	return 0;
 }

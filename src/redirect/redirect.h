@@ -41,6 +41,28 @@ struct inlay_side_port {
 	uint32_t max_data;  /* payload bytes of one READ or WRITE */
 };
 
+/* What the transport's owners of data (call->data_hold) can be asked. */
+struct inlay_hold_ops {
+	void (*ref)(void *hold);
+	void (*unref)(void *hold);
+	size_t (*size)(void *hold); /* bytes of memory that a reference keeps */
+};
+
+/* Answered changes that the server may still lose: see unsynced.h. */
+struct inlay_unsynced {
+	pthread_mutex_t lock;      /* of all of this but call, and of what hangs on the lists */
+	struct inlay_list files, changes;
+	uint64_t seq;              /* of the last change */
+	uint64_t asked;            /* up to which the sync under way covers them; 0: none is */
+	size_t bytes;
+	unsigned lane;             /* of that sync */
+	bool syncing, failed;      /* failed: the last one was */
+	bool due;                  /* reclaim's: a crash has undone them, and they aren't all sent again */
+	uint64_t handles;          /* reclaim's: given out */
+	struct inlay_call call;
+	uint8_t room[INLAY_FRAME_HEADER + 64];
+};
+
 /* An open file or directory. Reference-counted by the table that gives out its number. */
 struct inlay_file {
 	enum inlay_side side;
@@ -85,6 +107,8 @@ struct inlay_redirect {
 	bool stopping;
 	pthread_mutex_t held_lock;  /* covers node->held of all nodes */
 	uint32_t reclaims;          /* begun; under held_lock */
+	struct inlay_unsynced kept;
+	const struct inlay_hold_ops *hold; /* NULL: what is kept is copied */
 	struct inlay_uuid boot;     /* of the server's host, as HELLO said; set by who sets the ports, then by reclaim */
 	/* Starts the op's step again on its own lane's thread: the host's way to post. Any thread. */
 	void (*repost)(struct inlay_redirect *r, struct inlay_op *op);
@@ -171,6 +195,7 @@ struct inlay_op {
 	struct inlay_undo *undo;           /* of a lock: what it needs to be given up */
 	bool for_loss;                     /* a close that tells of lost writes */
 	uint32_t closes;                   /* node->closes when the lock was asked for; node->changes when COMMIT was */
+	uint64_t kept_upto;                /* redirect->kept.seq when COMMIT was asked for */
 	int result;
 	uint8_t room[INLAY_OP_ROOM];
 };
@@ -260,12 +285,13 @@ void inlay_redirect_ask_again(struct inlay_redirect *r, enum inlay_side side);
  * and the server is told that this was all. send: sends the call ahead of all others, its done() runs on this thread.
  * over: all was tried; files that could not be had again are stale for the programs that have them open. Neither
  * is called any more after a call ended with -INLAY_ECANCELED: the session is lost once more, reclaim anew.
- * boot: of the server's host by now. Where it is another one, files that were written to since they were last synced are
- * marked: their next sync or close ends with -INLAY_EIO, once for each that was open.
+ * boot: of the server's host by now. Where it is another one, what was written and not synced is sent again; files of
+ * which that can't be done are marked: their next sync or close ends with -INLAY_EIO, once for each that was open.
+ * lost: how many files that were.
  */
 struct inlay_reclaim_ops {
 	void (*send)(void *arg, struct inlay_call *c);
-	void (*over)(void *arg, unsigned files, unsigned stale);
+	void (*over)(void *arg, unsigned files, unsigned stale, unsigned lost);
 };
 /* -INLAY_ENOMEM: nothing is called. */
 int inlay_redirect_reclaim(struct inlay_redirect *r, const struct inlay_uuid *boot, const struct inlay_reclaim_ops *ops, void *arg);
@@ -279,6 +305,14 @@ struct inlay_local_reclaim_ops {
 	uint64_t (*token)(void *arg, const struct inlay_node_id *node, uint32_t flags, uint32_t kind);
 };
 unsigned inlay_redirect_reclaim_local(struct inlay_redirect *r, const struct inlay_local_reclaim_ops *ops, void *arg);
+
+/*
+ * Asks the server to sync, where that is needed and not under way, so that what is kept can be let go. Every INLAY_UNSYNCED_MS, on the
+ * lane's thread; the redirector does it by itself when it keeps much.
+ */
+void inlay_redirect_sync(struct inlay_redirect *r, unsigned lane);
+/* Something of the node's content was changed, and isn't kept: a crash of the server's host is then told. Any thread. */
+void inlay_unsynced_not_whole(struct inlay_redirect *r, struct inlay_node *n, unsigned lane);
 
 /* Gives up every waiting lock, and each that comes: before the loops stop. Any thread. */
 void inlay_redirect_stop_waiting(struct inlay_redirect *r);

@@ -91,6 +91,31 @@ int exec_large_body(struct exec *x, size_t len)
 	return 0;
 }
 
+#define SOMEBODY 1u /* in a node's writer: a client that has no name */
+
+static uint64_t writer_of(const struct exec *x)
+{
+	uint64_t id = inlay_load64(x->ss->client.bytes); /* the same over restarts */
+
+	return id > SOMEBODY ? id : SOMEBODY;
+}
+
+bool exec_is_shared(struct exec *x, struct inlay_store_node *n)
+{
+	uint64_t own = writer_of(x), last = __atomic_load_n(&n->writer, __ATOMIC_RELAXED);
+
+	if (last == own)
+		return own == SOMEBODY;
+	return __atomic_exchange_n(&n->writer, own, __ATOMIC_ACQ_REL) != 0;
+}
+
+uint64_t exec_modified(const struct exec *x)
+{
+	struct inlay_time t = x->ex->server->late_clock(x->ex->server->file_clock_arg);
+
+	return (uint64_t)t.sec * 1000000000u + t.nsec;
+}
+
 static int run(struct exec *x)
 {
 	const struct row *row = x->rq->type < INLAY_MESSAGE_TOP ? &rows[x->rq->type] : NULL;

@@ -50,6 +50,10 @@ int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret
 void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);
 /* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
 int exec_large_body(struct exec *x, size_t len);
+/* Before the caller's client changes the content of n. True: another client has changed it since this one last did. */
+bool exec_is_shared(struct exec *x, struct inlay_store_node *n);
+/* The server's time, in ns, after a change: no file that was changed before has a later one. */
+uint64_t exec_modified(const struct exec *x);
 /* ---- redo.c ---- */
 /* Whether this type of request stands in the record; then it is noted before it is executed. */
 bool redo_is_noted(const struct inlay_request *rq);

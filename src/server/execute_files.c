@@ -30,6 +30,8 @@ int exec_open(struct exec *x)
 
 	if (r < 0 || (r = exec_open_flags_ok(x, m.flags)) < 0 || (r = node_get(x->ss, &m.node, &n)) < 0)
 		return r;
+	if (m.flags & INLAY_O_TRUNC)
+		(void)exec_is_shared(x, n); /* nothing of what others have written stays */
 	r = x->ops->open(n, exec_cred(x, &m.cred), m.flags, &f, &rep.attr);
 	node_put(n);
 	if (r >= 0)
@@ -74,6 +76,8 @@ int exec_create(struct exec *x)
 	make.umask = m.umask & 0777;
 	r = x->ops->create(dir, exec_cred(x, &m.cred), m.name, m.flags, &make, &n, &f, &attr);
 	node_put(dir);
+	if (r >= 0 && m.flags & INLAY_O_TRUNC)
+		(void)exec_is_shared(x, n);
 	return r < 0 ? r : reply_created(x, n, f, m.flags, &attr);
 }
 
@@ -237,6 +241,8 @@ static int write_from(struct exec *x, struct handle *h, const struct inlay_write
 	struct inlay_write_rep rep = {.verifier = verifier(x), .flags = durable(h, m->flags)};
 	int64_t n = 0;
 
+	if (exec_is_shared(x, h->file->node))
+		rep.flags |= INLAY_WRITTEN_SHARED;
 	if (m->flags & INLAY_WRITE_ZEROS)
 		n = len ? write_zeros(x, h, m, len, &rep.size) : 0;
 	else
@@ -244,6 +250,7 @@ static int write_from(struct exec *x, struct handle *h, const struct inlay_write
 	if (n < 0)
 		return (int)n;
 	rep.count = (uint32_t)n;
+	rep.modified = exec_modified(x);
 	inlay_put_write_rep(&x->out, &rep);
 	return 0;
 }
@@ -296,6 +303,7 @@ int exec_commit(struct exec *x)
 int exec_fallocate(struct exec *x)
 {
 	struct inlay_fallocate_req m;
+	struct inlay_fallocate_rep rep = {0};
 	struct handle *h;
 	int r = EXEC_DECODE(x, fallocate, &m);
 
@@ -310,9 +318,15 @@ int exec_fallocate(struct exec *x)
 	r = data_handle(x, m.handle, WRITES, &h);
 	if (r < 0)
 		return r;
+	if (exec_is_shared(x, h->file->node))
+		rep.flags = INLAY_WRITTEN_SHARED;
 	r = x->ops->fallocate(h->file, m.off, m.len, m.mode, m.flags);
 	handle_put(x->ss, m.handle);
-	return r;
+	if (r < 0)
+		return r;
+	rep.modified = exec_modified(x);
+	inlay_put_fallocate_rep(&x->out, &rep);
+	return 0;
 }
 
 int exec_seek(struct exec *x)
@@ -348,6 +362,7 @@ static int copy_between(struct exec *x, const struct inlay_copy_req *m, struct h
 
 	if (r < 0)
 		return r;
+	(void)exec_is_shared(x, to->file->node); /* its client keeps nothing of it */
 	n = x->ops->copy(from->file, m->from_off, to->file, m->to_off, len);
 	handle_put(x->ss, m->to);
 	if (n < 0)

@@ -112,6 +112,8 @@ int exec_setattr(struct exec *x)
 	change = (struct inlay_store_attr_change){m.valid, m.mode & MODE_BITS, m.uid, m.gid, m.size, m.atime, m.mtime};
 	r = open_file_of(x, n, m.handle, &h);
 	if (r >= 0) {
+		if (m.valid & INLAY_SET_SIZE && exec_is_shared(x, n))
+			rep.flags = INLAY_WRITTEN_SHARED;
 		r = x->ops->setattr(n, file_or_null(h), exec_cred(x, &m.cred), &change, &rep.attr);
 		if (h)
 			handle_put(x->ss, m.handle);

@@ -122,6 +122,7 @@ struct inlay_server {
 	struct before *before;                       /* NULL without records, or without memory */
 	uint64_t grace_end_ns;
 	struct inlay_time (*file_clock)(void *arg);
+	struct inlay_time (*late_clock)(void *arg);  /* never behind what files have their times from */
 	void *file_clock_arg;
 	bool grace_over, roster_failed;              /* atomic */
 	bool stopping;                               /* being freed */

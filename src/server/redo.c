@@ -336,6 +336,8 @@ static int decide_write(struct exec *x, const struct record_intent *in)
 	rep.count = x->rq->data_len;
 	rep.size = (uint64_t)at + rep.count;
 	rep.verifier = inlay_load64(x->ex->server->boot.bytes);
+	rep.flags = INLAY_WRITTEN_SHARED; /* what others have done since, nobody knows */
+	rep.modified = exec_modified(x);
 	inlay_put_write_rep(&x->out, &rep);
 	return 0;
 }

@@ -156,6 +156,7 @@ struct inlay_store {
 };
 struct inlay_store_node {
 	struct inlay_store *store;
+	uint64_t writer;               /* atomic; the server's: the client that changed its content last, 0: none yet */
 };
 struct inlay_store_file {
 	struct inlay_store *store;

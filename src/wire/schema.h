@@ -115,7 +115,7 @@
 	F(U32, valid, "1 mode, 2 uid, 4 gid, 8 size, 16 atime, 32 mtime, 64 atime now, 128 mtime now, 256 kill privileges") \
 	F(U32, mode, "permissions") F(U32, uid, "owner") F(U32, gid, "group") F(U64, size, "bytes") \
 	F(TIME, atime, "access time") F(TIME, mtime, "modification time")
-#define INLAY_SETATTR_REP(F) F(ATTR, attr, "attributes afterwards")
+#define INLAY_SETATTR_REP(F) F(ATTR, attr, "attributes afterwards") F(U32, flags, "4 shared, with a size") F(U32, pad, "zero")
 #define INLAY_ACCESS_REQ(F) F(NODE, node, "file") F(CRED, cred, "caller") \
 	F(U32, mask, "1 execute, 2 write, 4 read") F(U32, pad, "zero")
 #define INLAY_ACCESS_REP(F)
@@ -164,14 +164,15 @@
 #define INLAY_WRITE_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset; ignored with INLAY_O_APPEND") \
 	F(U32, flags, "1 data sync, 2 file sync, 4 kill privileges, 8 zeros") F(U32, zeros, "with flag 8: bytes")
 #define INLAY_WRITE_REP(F) F(U64, verifier, "first half of HELLO's boot, to compare with COMMIT's") F(U64, size, "file size afterwards") \
-	F(U32, count, "bytes written") F(U32, flags, "1 data is durable, 2 file is durable")
+	F(U32, count, "bytes written") F(U32, flags, "1 data is durable, 2 file is durable, 4 shared: see Sent again") \
+	F(U64, modified, "server's clock afterwards, in ns: the file's modification time is not later")
 #define INLAY_COMMIT_REQ(F) F(U64, handle, "open file or directory") F(U32, flags, "1 data only") F(U32, pad, "zero")
 #define INLAY_COMMIT_REP(F) F(U64, verifier, "first half of HELLO's boot")
 #define INLAY_CLOSE_REQ(F) F(U64, handle, "open file or directory; its locks go with it")
 #define INLAY_CLOSE_REP(F)
 #define INLAY_FALLOCATE_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset") F(U64, len, "bytes") \
 	F(U32, mode, "bits of fallocate(2)") F(U32, flags, "4 kill privileges")
-#define INLAY_FALLOCATE_REP(F)
+#define INLAY_FALLOCATE_REP(F) F(U64, modified, "as of WRITE: see Sent again") F(U32, flags, "4 shared") F(U32, pad, "zero")
 #define INLAY_SEEK_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset") F(U32, whence, "0 data, 1 hole") \
 	F(U32, pad, "zero")
 #define INLAY_SEEK_REP(F) F(U64, off, "byte offset found")

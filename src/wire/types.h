@@ -113,6 +113,13 @@ enum inlay_write_flags {
 	INLAY_WRITE_KNOWN = (1 << 4) - 1,
 };
 
+/* Of the replies of WRITE, FALLOCATE and SETATTR. */
+enum inlay_written_flags {
+	INLAY_WRITTEN_DATA = 1 << 0,   /* the data is durable */
+	INLAY_WRITTEN_FILE = 1 << 1,   /* so is the rest of the file */
+	INLAY_WRITTEN_SHARED = 1 << 2, /* another client has changed the file's content since this one last did */
+};
+
 enum inlay_rename_flags { INLAY_RENAME_NOREPLACE = 1, INLAY_RENAME_EXCHANGE = 2, INLAY_RENAME_WHITEOUT = 4 };
 enum inlay_xattr_flags { INLAY_XATTR_CREATE = 1, INLAY_XATTR_REPLACE = 2, INLAY_XATTR_KILL_SGID = 4 };
 enum inlay_access_mask { INLAY_ACCESS_X = 1, INLAY_ACCESS_W = 2, INLAY_ACCESS_R = 4 };

@@ -235,3 +235,101 @@ def test_restart_postgresql(t):
             while killer.kills < killer.left:
                 postgres.bench()
         postgres.verify()
+
+
+# What is not on the disk when the host crashes, and what programs must find afterwards.
+UNSYNCED = """
+import errno, json, os, random, sys, time
+os.chdir(sys.argv[1])
+r = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 7)
+held, shared, log = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("held", "shared", "log"))
+appending = os.open("log", os.O_WRONLY | os.O_APPEND)
+model = bytearray(r.randbytes(200000))
+os.pwrite(held, model, 0)
+os.pwrite(shared, b"nobody's", 0)
+with open("closed", "wb") as f:
+    f.write(b"old")
+    f.flush()
+    os.fsync(f.fileno())
+for fd in (held, shared, log, os.open(".", os.O_RDONLY)):
+    os.fsync(fd)
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(150):
+    if r.random() < 0.1:
+        size = r.randrange(1, 300000)
+        os.ftruncate(held, size)
+        del model[size:]
+        model.extend(bytes(size - len(model)))
+    else:
+        off, data = r.randrange(250000), r.randbytes(r.choice((1, 700, 4096, 60000)))
+        os.pwrite(held, data, off)
+        model.extend(bytes(max(0, off + len(data) - len(model))))
+        model[off:off + len(data)] = data
+os.pwrite(shared, b"A's", 0)
+os.write(appending, b"line")
+with open("closed", "wb") as f:
+    f.write(b"new, and longer")
+time.sleep(0.05)
+print(json.dumps("written"), flush=True)
+sys.stdin.readline()
+def outcome(function, *arguments):
+    try:
+        result = function(*arguments)
+        return result.decode() if isinstance(result, bytes) else result
+    except OSError as e:
+        return errno.errorcode[e.errno]
+print(json.dumps({"held": os.pread(held, 1 << 20, 0) == bytes(model),
+                  "shared": outcome(os.pread, shared, 20, 0), "closed": open("closed").read(), "log": outcome(os.pread, log, 20, 0),
+                  "sync": [outcome(os.fsync, fd) for fd in (held, shared, appending, held, shared, appending)]}), flush=True)
+sys.stdin.readline()
+"""
+
+
+def durable(directory, names):
+    """What a crash leaves of these: as they are now, times included."""
+    kept = {}
+    for name in names:
+        with open(f"{directory}/{name}", "rb") as f:
+            kept[name] = (f.read(), os.fstat(f.fileno()))
+    return kept
+
+
+def roll_back(directory, kept):
+    for name, (content, st) in kept.items():
+        with open(f"{directory}/{name}", "r+b") as f:
+            f.truncate(0)
+            f.write(content)
+        os.utime(f"{directory}/{name}", ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+@test(root=True, timeout=180)
+def test_restart_host_crash(t):
+    """the server's host crashes: what was not synced comes back from its client, in its order; what can't be is told once"""
+    boot, script = t.path("boot_id"), t.path("inlayd-on-another-boot")
+    t.file(script, f"""#!/bin/sh
+exec unshare -m sh -c 'mount --bind {boot} /proc/sys/kernel/random/boot_id && exec {t.inlayd} "$@"' sh "$@"
+""")
+    os.chmod(script, 0o755)
+    t.file(boot, "11111111-1111-4111-8111-111111111111\n")
+    server = t.server(binary=script)
+    other = t.attach(server)
+    attached = time.monotonic()
+    holder = program(t, UNSYNCED, t.attach(server).dir)
+    # The client lets the server sync every 5 s from when it was attached: this is to happen in between.
+    time.sleep(max(0, 5.7 - (time.monotonic() - attached)))
+    kept = durable(t.export(), ("held", "closed", "log"))
+    t.eq(ask(holder), "written")
+    with open(f"{other.dir}/shared", "r+b") as f:
+        f.write(b"B's")
+        f.flush()
+        os.fsync(f.fileno())
+    if time.monotonic() - attached > 9.5:
+        raise Skip("this machine is too busy: a sync may have come in between")
+    server.stop(signal.SIGKILL)
+    roll_back(t.export(), kept)
+    t.file(boot, "22222222-2222-4222-8222-222222222222\n")
+    server.start()
+    t.eq(ask(holder), {"held": True, "shared": "B'sody's", "closed": "new, and longer", "log": "",
+                       "sync": [None, "EIO", "EIO", None, None, None]})
+    holder.communicate(b"\n", timeout=30)

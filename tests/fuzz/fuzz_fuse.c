@@ -151,9 +151,9 @@ static void reclaim_send(void *arg, struct inlay_call *c)
 	z->w.side[INLAY_REMOTE].port.submit(&z->w.side[INLAY_REMOTE].port, 0, c);
 }
 
-static void reclaim_over(void *arg, unsigned files, unsigned stale)
+static void reclaim_over(void *arg, unsigned files, unsigned stale, unsigned lost)
 {
-	(void)files, (void)stale;
+	(void)files, (void)stale, (void)lost;
 	((struct fuzz *)arg)->reclaiming = false;
 }
 

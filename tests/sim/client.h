@@ -25,7 +25,8 @@ struct sim_file {
 	struct inlay_uuid session; /* in which it was opened */
 	uint32_t number;           /* of the operation that opened it */
 	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
-	bool lost;                 /* a crash took a write that had been answered: the next COMMIT must say so */
+	unsigned lost;             /* writes that had been answered, taken by a crash and not sent again: the next COMMIT must say so */
+	bool whole;                /* until now everything had been kept that a crash could take */
 	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
 };
 

@@ -43,16 +43,27 @@ struct entry {
 	bool told;                 /* its client was told of its success */
 	uint64_t made;             /* the inode that it made */
 	uint64_t wrote;            /* bytes */
+	bool lost;                 /* WRITE: told, and taken by a crash */
+	uint64_t told_as;          /* WRITE: the how manieth of all that were told */
+	uint64_t ino;
 };
 
 static struct entry *entries;
 static uint32_t count;
 static struct entry *running; /* under execution */
+static uint64_t told;
+
+/* Of each inode: the last write to it that was sent again, and in which session. */
+static struct {
+	struct inlay_uuid session;
+	uint64_t told_as;
+} again[16384];
 
 void ledger_begin(void)
 {
 	entries = calloc(ENTRIES_MAX, sizeof *entries);
 	SIM_REQUIRE(entries);
+	memset(again, 0, sizeof again);
 	count = 1;
 }
 
@@ -203,6 +214,24 @@ static bool is_untraceable(const struct entry *e)
 	return e->torn && sim_server_boots() > e->torn + 1 && e->type != INLAY_WRITE && versions(e) != e->versions;
 }
 
+static bool is_open(const struct entry *e)
+{
+	return e->file && e->file->file && e->file->number == e->opened;
+}
+
+/* A write of which its program was told long ago comes once more: after a crash, and in the order in which they were told. */
+static void sent_again(struct entry *e)
+{
+	SIM_REQUIRE(e->ino < sizeof again / sizeof again[0]);
+	if (memcmp(&again[e->ino].session, &e->session, sizeof e->session) == 0 && again[e->ino].told_as >= e->told_as)
+		sim_fail("operation %u is sent again after a later one", (unsigned)(e - entries));
+	again[e->ino].session = e->session;
+	again[e->ino].told_as = e->told_as;
+	if (e->lost && is_open(e))
+		e->file->lost--;
+	e->lost = false;
+}
+
 /* The store did what was asked for. A crash of the host may have taken back what was done before it. */
 void ledger_effect(void)
 {
@@ -295,6 +324,8 @@ void ledger_wrote(uint64_t len)
 {
 	if (running)
 		running->wrote += len;
+	if (running && running->told)
+		sent_again(running);
 }
 
 /* What the server says must be so at this very moment, as far as the model knows. */
@@ -369,6 +400,26 @@ static bool is_beyond_reach(const struct sim_op *op)
 	       op->type == INLAY_CLOSE;
 }
 
+static void told_of_loss(const struct sim_op *op)
+{
+	for (uint32_t i = 1; i < count && op->on->lost; i++) {
+		if (!entries[i].lost || entries[i].file != op->on || entries[i].opened != op->on->number)
+			continue;
+		entries[i].lost = false;
+		op->on->lost--;
+	}
+}
+
+/*
+ * Everything could be sent again: it was kept, nobody else has been at it, and the store took it. A client that gives up waiting
+ * doesn't know what became of its last write.
+ */
+static bool must_be_whole(const struct sim_op *op)
+{
+	return op->on->whole && sim_client_count == 1 && op->client->life == 1 && !op->client->timeout_ms && !sim_server_faulty() &&
+	       op->on->opened + 1 == sim_server_crashes();
+}
+
 /* Errors that no execution brought. What a restart of the server may cost a program is said here. */
 static bool is_explained(const struct sim_op *op, const struct entry *e, int status)
 {
@@ -378,9 +429,10 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 	case -INLAY_EIO:
 		timed_out = op->client->timeout_ms && sim_now - op->began >= op->client->timeout_ms * MS * 99 / 100;
 		if (op->type == INLAY_COMMIT && op->on->crashes != sim_server_crashes()) {
-			op->on->lost = false; /* what was written and not committed may be gone: said once, unless this was about the time */
+			/* What was written and not committed may be gone: said once, unless this was about the time. */
 			op->on->crashes = timed_out ? op->on->crashes : sim_server_crashes();
-			return true;
+			told_of_loss(op);
+			return timed_out || !must_be_whole(op);
 		}
 		return timed_out;
 	case -INLAY_ESTALE:
@@ -439,6 +491,8 @@ static void close_success(struct sim_op *op, struct entry *e)
 		sim_fail("%s, operation %u, succeeded, though a crash took what was written before", inlay_message_name(op->type), op->number);
 	if (op->type == INLAY_WRITE) {
 		e->told = true;
+		e->told_as = ++told;
+		e->ino = op->on->ino;
 		e->file = op->on;
 		e->opened = op->on->number;
 	}
@@ -448,10 +502,22 @@ static void close_success(struct sim_op *op, struct entry *e)
 
 void ledger_lost(uint64_t number)
 {
-	const struct entry *e = number < count ? &entries[number] : NULL;
+	struct entry *e = number < count ? &entries[number] : NULL;
 
-	if (e && e->told && e->file && e->file->file && e->file->number == e->opened)
-		e->file->lost = true;
+	if (!e || !e->told || e->lost || !is_open(e))
+		return;
+	e->lost = true;
+	e->file->lost++;
+}
+
+void ledger_crash(void)
+{
+	for (unsigned i = 0; i < sim_client_count * PROGS_MAX * FILES_MAX; i++) {
+		struct sim_file *f = &sim_clients[i / PROGS_MAX / FILES_MAX].prog[i / FILES_MAX % PROGS_MAX].files[i % FILES_MAX];
+
+		if (f->file && atomic_load(&f->file->node->changes) != atomic_load(&f->file->node->synced))
+			f->whole = false;
+	}
 }
 
 void ledger_close(struct sim_op *op, int status)

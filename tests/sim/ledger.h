@@ -27,6 +27,8 @@ void ledger_made(uint64_t ino);
 void ledger_wrote(uint64_t len);
 /* A crash took what the operation of that number had written. */
 void ledger_lost(uint64_t number);
+/* The host is about to crash: which files have all that it may take kept by their clients? */
+void ledger_crash(void);
 /* The client was told. */
 void ledger_close(struct sim_op *op, int status);
 /* The session in which it was done last; NULL: it never was. */

@@ -29,6 +29,7 @@ static struct inlay_server *server;
 static struct inlay_store *inner;
 static struct inlay_store_ops front_ops;
 static struct sim_store_faults faults;
+static bool faulty;
 static uint32_t lease;
 static unsigned loops;
 static uint64_t boots, crashes;
@@ -44,6 +45,11 @@ static struct sim_event midway_event;
 struct inlay_store *sim_store(void)
 {
 	return inner;
+}
+
+bool sim_server_faulty(void)
+{
+	return faulty;
 }
 
 bool sim_server_up(void)
@@ -74,6 +80,7 @@ uint64_t sim_server_crashes(void)
 void sim_server_fault(const struct sim_store_faults *f)
 {
 	faults = f ? *f : (struct sim_store_faults){0};
+	faulty |= f != NULL;
 	if (f)
 		sim_trace("fault: store", f->percent, (uint64_t)-f->status, 0);
 }
@@ -157,8 +164,10 @@ static int front_find(struct inlay_store *s, const struct inlay_store_id *id, st
 
 static int front_syncfs(struct inlay_store *s)
 {
+	int r = fault();
+
 	(void)s;
-	return inner->ops->syncfs(inner);
+	return r < 0 ? r : inner->ops->syncfs(inner);
 }
 
 static int front_create(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name, uint32_t flags,
@@ -327,6 +336,7 @@ void sim_server_begin(uint32_t lease_ms, unsigned loop_count, bool keeps_state)
 	boots = crashes = 0;
 	midway = NOT_MIDWAY;
 	faults = (struct sim_store_faults){0};
+	faulty = false;
 	host_boot.bytes[0] = 1;
 	if (keeps) {
 		snprintf(state_dir, sizeof state_dir, "%s/inlay-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -430,6 +440,8 @@ void sim_server_kill(bool host)
 	if (!server)
 		return;
 	sim_trace("fault: server killed", host, 0, 0);
+	if (host)
+		ledger_crash();
 	sim_net_kill(&proc, host && sim_chance(50));
 	dying = true;
 	proc.dead = true;

@@ -171,7 +171,8 @@ static void opened(struct sim_op *o, int status)
 	f->session = *session;
 	f->number = o->number;
 	f->opened = f->crashes = sim_server_crashes();
-	f->lost = false;
+	f->lost = 0;
+	f->whole = true;
 	f->writes = !f->is_dir && tree_is_log(f->ino) == ((o->op.in.make.flags & INLAY_O_APPEND) != 0);
 }
 

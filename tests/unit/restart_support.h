@@ -50,7 +50,7 @@ struct client {
 	struct inlay_list reposted;
 	struct inlay_node *root;
 	struct inlay_session *ss; /* the server's, NULL for none */
-	unsigned stale, reclaims;
+	unsigned stale, lost, reclaims;
 };
 
 struct world {
@@ -338,11 +338,12 @@ static inline void reclaim_send(void *arg, struct inlay_call *call)
 	inlay_lane_reclaim(&c->wire[0].lane, call, c->world->now);
 }
 
-static inline void reclaim_over(void *arg, unsigned files, unsigned stale)
+static inline void reclaim_over(void *arg, unsigned files, unsigned stale, unsigned lost)
 {
 	struct client *c = arg;
 
 	(void)files;
+	c->lost += lost;
 	c->stale += stale;
 	c->reclaims++;
 	inlay_lane_reclaimed(&c->wire[0].lane, c->world->now);

@@ -1,0 +1,434 @@
+/*
+ * The server's host crashes: what was written and not synced is sent again, or told; within bounds.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "restart_support.h"
+
+#include "base/log.h"
+#include "redirect/unsynced.h"
+
+#define A (&w.client[0])
+#define B (&w.client[1])
+#define MIB (1u << 20)
+
+static struct world w;
+
+static int do_sync(struct client *c, struct inlay_file *f)
+{
+	struct run *t = begin(c, NULL, f);
+
+	inlay_op_commit(&t->op);
+	return run_to_end(t);
+}
+
+static int do_truncate(struct client *c, struct inlay_file *f, uint64_t size)
+{
+	struct run *t = begin(c, NULL, f);
+
+	t->op.node = inlay_node_ref(f->node);
+	t->op.in.set.valid = INLAY_SET_SIZE;
+	t->op.in.set.size = size;
+	inlay_op_setattr(&t->op);
+	return run_to_end(t);
+}
+
+static int do_allocate(struct client *c, struct inlay_file *f, uint64_t off, uint64_t len, uint32_t mode)
+{
+	struct run *t = begin(c, NULL, f);
+
+	t->op.in.io.off = off;
+	t->op.in.io.len = len;
+	t->op.in.io.flags = mode;
+	inlay_op_fallocate(&t->op);
+	return run_to_end(t);
+}
+
+static int do_copy(struct client *c, struct inlay_file *f, uint64_t off, uint64_t to, uint64_t len)
+{
+	struct run *t = begin(c, NULL, f);
+	int status;
+
+	t->op.file2 = inlay_file_get(&c->r, f->number);
+	t->op.in.io.off = off;
+	t->op.in.io.to_off = to;
+	t->op.in.io.len = len;
+	inlay_op_copy(&t->op);
+	while (!t->done)
+		assert_true(step(&w));
+	inlay_file_put(&c->r, t->op.file2);
+	status = finish(t);
+	return status;
+}
+
+static void crash(void)
+{
+	server_kill(&w);
+	inlay_memory_crash(w.store);
+	w.hosts++;
+	server_start(&w);
+	settle(&w);
+}
+
+static void must_hold(struct inlay_file *f, const char *text)
+{
+	char found[200];
+
+	assert_int_equal(do_read(A, f, found, sizeof found), 0);
+	assert_string_equal(found, text);
+}
+
+static void all_kinds_in_their_order(void **state)
+{
+	struct inlay_file *f, *closed;
+
+	(void)state;
+	world_init(&w, 1, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	closed = do_create(A, "g", INLAY_O_WRONLY);
+	assert_int_equal(do_write(A, f, 0, "old old old old"), 0);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_sync(A, f), 0);
+	assert_ptr_equal(f->node->kept, NULL);
+	assert_int_equal(do_write(A, f, 0, "first"), 0);
+	assert_int_equal(do_write(A, f, 2, "SECOND"), 0);
+	assert_int_equal(do_truncate(A, f, 6), 0);
+	assert_int_equal(do_allocate(A, f, 0, 10, 0), 0);
+	assert_int_equal(do_allocate(A, f, 1, 1, INLAY_FALLOC_PUNCH_HOLE | INLAY_FALLOC_KEEP_SIZE), 0);
+	assert_int_equal(do_write(A, f, 1, "1"), 0);
+	assert_int_equal(do_write(A, f, 8, "x"), 0);
+	assert_int_equal(do_write(A, f, 6, "yy"), 0);
+	assert_int_equal(do_truncate(A, f, 9), 0);
+	assert_int_equal(do_write(A, closed, 0, "closed"), 0);
+	assert_int_equal(do_close(A, closed), 0); /* the kernel forgets it, too */
+	/* As often as it likes: it is kept until it is durable. */
+	for (unsigned i = 0; i < 3; i++) {
+		crash();
+		must_hold(f, "f1SECOyyx");
+	}
+	assert_int_equal(A->lost, 0);
+	closed = do_create(A, "g", INLAY_O_RDWR);
+	must_hold(closed, "closed");
+	assert_int_equal(do_sync(A, f) + do_sync(A, closed), 0);
+	crash();
+	must_hold(f, "f1SECOyyx");
+	must_hold(closed, "closed");
+	assert_int_equal(A->r.kept.bytes, 0);
+	do_close(A, f);
+	do_close(A, closed);
+	world_done(&w);
+}
+
+static void an_empty_file_begins_anew(void **state)
+{
+	struct inlay_file *f, *again;
+
+	(void)state;
+	world_init(&w, 2, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(do_write(A, f, 0, "long, long ago"), 0);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_copy(A, f, 0, 20, 4), 0); /* can't be repeated */
+	again = do_create(A, "f", INLAY_O_RDWR | INLAY_O_TRUNC);
+	assert_int_equal(do_write(A, again, 0, "new"), 0);
+	crash();
+	must_hold(f, "new");
+	assert_int_equal(do_sync(A, f) + do_sync(A, again), 0);
+	do_close(A, f);
+	do_close(A, again);
+	world_done(&w);
+}
+
+static void what_cannot_be_repeated_is_told(void **state)
+{
+	struct inlay_file *f, *log;
+
+	(void)state;
+	world_init(&w, 3, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	assert_int_equal(do_write(A, f, 0, "abcd"), 0);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_copy(A, f, 0, 4, 4), 0);
+	assert_int_equal(do_write(A, f, 0, "later"), 0);
+	assert_int_equal(do_write(A, log, 0, "line"), 0);
+	crash();
+	must_hold(f, "abcd");
+	assert_int_equal(do_sync(A, f), -INLAY_EIO);
+	assert_int_equal(do_sync(A, f), 0);
+	assert_int_equal(do_sync(A, log), -INLAY_EIO);
+	assert_int_equal(A->lost, 2);
+	/* From then on all is kept again. */
+	assert_int_equal(do_write(A, f, 0, "ABCD"), 0);
+	crash();
+	must_hold(f, "ABCD");
+	assert_int_equal(do_sync(A, f), 0);
+	/* A sync in the background makes good a gap, too. */
+	assert_int_equal(do_copy(A, f, 0, 4, 4), 0);
+	inlay_redirect_sync(&A->r, 0);
+	assert_int_equal(do_write(A, f, 0, "1234"), 0);
+	settle(&w);
+	crash();
+	must_hold(f, "1234ABCD");
+	assert_int_equal(do_sync(A, f), 0);
+	do_close(A, f);
+	do_close(A, log);
+	world_done(&w);
+}
+
+static void what_others_wrote_later_stays(void **state)
+{
+	struct inlay_file *a, *b;
+
+	(void)state;
+	for (unsigned between = 0; between < 3; between++) {
+		world_init(&w, 4 + between, 60000);
+		a = do_create(A, "f", INLAY_O_RDWR);
+		b = do_create(B, "f", INLAY_O_RDWR);
+		assert_int_equal(w.ops.syncfs(w.store), 0);
+		assert_int_equal(do_write(A, a, 0, "A first"), 0);
+		assert_int_equal(do_write(B, b, 0, "B"), 0);
+		assert_int_equal(do_sync(B, b), 0);
+		if (between == 1) /* it has written since, and can't tell by the time */
+			assert_int_equal(do_write(A, a, 7, "!"), 0);
+		if (between == 2)
+			assert_int_equal(do_truncate(A, a, 6), 0);
+		crash();
+		must_hold(a, "B first");
+		assert_int_equal(do_sync(A, a), -INLAY_EIO);
+		assert_int_equal(do_sync(A, a) + do_sync(B, b), 0);
+		do_close(A, a);
+		do_close(B, b);
+		world_done(&w);
+	}
+}
+
+static void a_durable_write_comes_after_older_ones(void **state)
+{
+	struct inlay_file *f, *sync;
+
+	(void)state;
+	world_init(&w, 7, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	sync = do_create(A, "f", INLAY_O_RDWR | INLAY_O_SYNC);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, f, 0, "unstable"), 0);
+	assert_int_equal(do_write(A, sync, 0, "STA"), 0);
+	crash();
+	must_hold(f, "STAtable");
+	do_close(A, f);
+	do_close(A, sync);
+	world_done(&w);
+}
+
+static void what_failed_to_be_synced_stays_kept(void **state)
+{
+	struct inlay_file *f;
+
+	(void)state;
+	world_init(&w, 13, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, f, 0, "data"), 0);
+	inlay_memory_fail(w.store, "commit", 1, 1, -INLAY_EIO);
+	assert_int_equal(do_sync(A, f), -INLAY_EIO);
+	inlay_memory_fail(w.store, "syncfs", 1, 1, -INLAY_EIO);
+	inlay_redirect_sync(&A->r, 0);
+	settle(&w);
+	crash();
+	must_hold(f, "data");
+	/* What is written while a sync is under way isn't covered by it. */
+	inlay_redirect_sync(&A->r, 0);
+	assert_int_equal(do_write(A, f, 0, "DATA"), 0);
+	settle(&w);
+	assert_non_null(f->node->kept);
+	crash();
+	must_hold(f, "DATA");
+	inlay_redirect_sync(&A->r, 0);
+	settle(&w);
+	assert_null(f->node->kept);
+	do_close(A, f);
+	world_done(&w);
+}
+
+static void what_the_store_refuses_is_told(void **state)
+{
+	struct inlay_file *f, *gone;
+
+	(void)state;
+	world_init(&w, 8, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	gone = do_create(A, "gone", INLAY_O_RDWR); /* its name isn't durable */
+	assert_int_equal(do_write(A, f, 0, "data"), 0);
+	assert_int_equal(do_write(A, gone, 0, "data"), 0);
+	inlay_memory_fail(w.store, "write", 1, 1, -INLAY_ENOSPC);
+	crash();
+	must_hold(f, "");
+	assert_int_equal(A->lost, 2);
+	assert_int_equal(do_sync(A, f), -INLAY_EIO);
+	assert_int_equal(do_sync(A, f), 0);
+	assert_int_equal(do_sync(A, gone), -INLAY_ESTALE);
+	do_close(A, f);
+	do_close(A, gone);
+	world_done(&w);
+}
+
+/* ---- bounds ---- */
+
+static int write_much(struct inlay_file *f, unsigned at)
+{
+	static uint8_t much[MIB];
+
+	memset(much, (int)at + 1, sizeof much);
+	return run_to_end(begin_write(A, f, (uint64_t)at * MIB, much, MIB));
+}
+
+static void memory_is_bounded(void **state)
+{
+	struct inlay_file *f, *g, *other;
+
+	(void)state;
+	world_init(&w, 9, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	g = do_create(A, "g", INLAY_O_RDWR);
+	other = do_create(A, "other", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	inlay_memory_fail(w.store, "syncfs", 1, 1000000, -INLAY_EIO);
+	assert_int_equal(do_write(A, other, 0, "small"), 0);
+	for (unsigned i = 0; i < 80; i++) {
+		assert_int_equal(write_much(i % 2 ? f : g, i / 2), 0);
+		assert_true(A->r.kept.bytes <= INLAY_UNSYNCED_MAX);
+		assert_true(!f->node->kept || f->node->kept->bytes <= INLAY_UNSYNCED_FILE_MAX);
+	}
+	assert_true(A->r.kept.bytes < INLAY_UNSYNCED_SYNC); /* both have become too large, and then nothing of them is kept */
+	crash();
+	assert_int_equal(do_sync(A, f), -INLAY_EIO);
+	assert_int_equal(do_sync(A, g), -INLAY_EIO);
+	must_hold(other, "small");
+	assert_int_equal(do_sync(A, other), 0);
+	do_close(A, f);
+	do_close(A, g);
+	do_close(A, other);
+	world_done(&w);
+}
+
+/* Where the store keeps up, a stream is synced as it goes, and stays whole. */
+static void a_stream_is_synced_as_it_goes(void **state)
+{
+	struct inlay_file *f;
+
+	(void)state;
+	world_init(&w, 10, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(write_much(f, i), 0);
+		settle(&w);
+		assert_true(A->r.kept.bytes <= INLAY_UNSYNCED_SYNC);
+		assert_int_equal(atomic_load(&f->node->changes), 0);
+	}
+	crash();
+	assert_int_equal(do_sync(A, f), 0);
+	do_close(A, f);
+	world_done(&w);
+}
+
+/* What is referred to in place of being copied is given back. */
+static unsigned held;
+
+static void hold_ref(void *hold)
+{
+	(void)hold;
+	held++;
+}
+
+static void hold_unref(void *hold)
+{
+	(void)hold;
+	held--;
+}
+
+static size_t hold_size(void *hold)
+{
+	(void)hold;
+	return 8192;
+}
+
+static void large_parts_are_referred_to(void **state)
+{
+	static const struct inlay_hold_ops ops = {hold_ref, hold_unref, hold_size};
+	static uint8_t bytes[8192];
+	struct inlay_file *f;
+
+	(void)state;
+	world_init(&w, 11, 60000);
+	A->r.hold = &ops;
+	f = do_create(A, "f", INLAY_O_RDWR);
+	for (unsigned len = 1; len <= sizeof bytes; len *= 2) {
+		struct run *t = begin(A, NULL, f);
+
+		t->op.data = bytes;
+		t->op.data_len = len;
+		t->op.data_hold = bytes;
+		inlay_op_write(&t->op);
+		assert_int_equal(run_to_end(t), 0);
+	}
+	assert_int_equal(held, 3); /* 2048, 4096, 8192 */
+	assert_true(f->node->kept->bytes > 3 * 8192 && f->node->kept->bytes < 3 * 8192 + 2048 + 14 * 200);
+	assert_int_equal(do_sync(A, f), 0);
+	assert_int_equal(held, 0);
+	do_close(A, f);
+	world_done(&w);
+}
+
+/* The session is lost again, at any moment of the resending. */
+static void resending_is_begun_again(void **state)
+{
+	(void)state;
+	for (unsigned steps = 0; steps < 120; steps++) {
+		struct inlay_file *f, *g;
+
+		world_init(&w, 12, 60000);
+		f = do_create(A, "f", INLAY_O_RDWR);
+		g = do_create(A, "g", INLAY_O_RDWR);
+		assert_int_equal(w.ops.syncfs(w.store), 0);
+		assert_int_equal(do_write(A, f, 0, "one two"), 0);
+		assert_int_equal(do_write(A, f, 4, "TWO"), 0);
+		assert_int_equal(do_write(A, g, 0, "three"), 0);
+		server_kill(&w);
+		inlay_memory_crash(w.store);
+		w.hosts++;
+		server_start(&w);
+		for (unsigned i = 0; i < steps; i++)
+			(void)step(&w);
+		server_kill(&w); /* the process alone */
+		server_start(&w);
+		settle(&w);
+		must_hold(f, "one TWO");
+		must_hold(g, "three");
+		assert_int_equal(do_sync(A, f) + do_sync(A, g), 0);
+		do_close(A, f);
+		do_close(A, g);
+		world_done(&w);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_kinds_in_their_order),
+		cmocka_unit_test(an_empty_file_begins_anew),
+		cmocka_unit_test(what_cannot_be_repeated_is_told),
+		cmocka_unit_test(what_others_wrote_later_stays),
+		cmocka_unit_test(a_durable_write_comes_after_older_ones),
+		cmocka_unit_test(what_failed_to_be_synced_stays_kept),
+		cmocka_unit_test(what_the_store_refuses_is_told),
+		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(a_stream_is_synced_as_it_goes),
+		cmocka_unit_test(large_parts_are_referred_to),
+		cmocka_unit_test(resending_is_begun_again),
+	};
+
+	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
