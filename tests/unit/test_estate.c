@@ -53,30 +53,27 @@ static struct inlay_estate *kill_and_inherit(struct inlay_estate *e, struct heir
 	const struct inlay_node_id *roots[INLAY_SIDES] = {&w.side[0].root, &w.side[1].root};
 	const struct inlay_hash_key seed = {{5, 6}};
 	size_t len = inlay_estate_len(&caps);
-	struct inlay_redirect old;
+	struct inlay_side_port *port[INLAY_SIDES] = {w.r.port[0], w.r.port[1]};
+	struct inlay_judge *judge = w.r.judge;
 	struct inlay_estate *mine;
 	void *memory = malloc(len);
 
 	assert_non_null(memory);
 	memcpy(memory, e->head, len);
-	/* What is kept until it is durable is not part of the estate, and can't be moved. */
-	inlay_redirect_sync(&w.r, 0);
-	assert_int_equal(w.r.kept.bytes, 0);
-	old = w.r;
-	inlay_list_init(&old.kept.files);
-	inlay_list_init(&old.kept.changes);
 	assert_int_equal(inlay_estate_open(memory, len, &mine), 0);
 	inlay_node_put(w.root);
 	w.r.judge = NULL;
+	inlay_redirect_done(&w.r);
+	estate_done(e);
+	memset(&w.r, 0, sizeof w.r);
 	assert_int_equal(inlay_redirect_init(&w.r, 1), 0);
-	w.r.judge = old.judge;
-	w.r.nodes = NULL;
+	w.r.judge = judge;
+	w.r.repost = fake_repost;
+	for (int side = 0; side < INLAY_SIDES; side++)
+		w.r.port[side] = port[side];
 	assert_int_equal(inlay_nodes_new(&seed, roots, &w.r.nodes), 0);
 	w.r.estate = mine;
 	assert_int_equal(inlay_estate_restore(mine, &w.r, is_asked, h), 0);
-	old.judge = NULL;
-	inlay_redirect_done(&old);
-	estate_done(e);
 	w.root = inlay_node_get(w.r.nodes, INLAY_ROOT_NUMBER);
 	return mine;
 }
