@@ -97,7 +97,7 @@ def test_guardian_stall(t):
 def test_guardian_fsx(t):
     """random operations against a model while the redirector is killed again and again: each change happens once"""
     a = t.attach(t.server())
-    with redirector_kills(a, 8 if t.quick else 40, 0.25) as killer:
+    with redirector_kills(a, 5 if t.quick else 20, 0.25) as killer:
         while killer.kills < killer.left and not killer.why:
             exercise(t, 3000, 1, a.dir, options=["-r"])
 
@@ -106,7 +106,7 @@ def test_guardian_fsx(t):
 def test_guardian_fsx_local(t):
     """the same on the local side"""
     a = t.attach(t.server(), None, "--rule", "local **")
-    with redirector_kills(a, 8 if t.quick else 40, 0.25) as killer:
+    with redirector_kills(a, 5 if t.quick else 20, 0.25) as killer:
         while killer.kills < killer.left and not killer.why:
             exercise(t, 3000, 1, a.dir)
 
@@ -116,7 +116,7 @@ def test_guardian_fsx_both_killed(t):
     """random operations while the server and the redirector are killed, each in its own time"""
     server = supervised(t)
     a = t.attach(server)
-    with kills(t, server, 4 if t.quick else 15, 0.5) as other, redirector_kills(a, 6 if t.quick else 25, 0.3) as killer:
+    with kills(t, server, 3 if t.quick else 8, 0.5) as other, redirector_kills(a, 4 if t.quick else 12, 0.3) as killer:
         while (killer.kills < killer.left or other.kills < other.left) and not killer.why:
             exercise(t, 3000, 1, a.dir, options=["-r"])
 
@@ -127,7 +127,7 @@ def test_guardian_sqlite(t):
     server = t.server()
     attachments = [t.attach(server) for _ in range(2)]
     t.behind = t.export()
-    count = 6 if t.quick else 25
+    count = 3 if t.quick else 10
     with redirector_kills(attachments[0], count, 0.4) as first, redirector_kills(attachments[1], count, 0.5) as second:
         while (first.kills < count or second.kills < count) and not first.why and not second.why:
             sqlite_check(t, "delete", *(a.dir for a in attachments))
@@ -173,7 +173,7 @@ def clerks(t, directory, rounds, everything_done):
 def test_guardian_exactly_once(t):
     """create O_EXCL, append, mkdir, rename, link, symlink, unlink, rmdir by three programs: none fails, none is done twice"""
     a = t.attach(t.server())
-    with redirector_kills(a, 10 if t.quick else 60, 0.12) as killer:
+    with redirector_kills(a, 8 if t.quick else 30, 0.12) as killer:
         while killer.kills < killer.left and not killer.why:
             clerks(t, a.dir, 100, t.export())
 
@@ -185,7 +185,7 @@ def test_guardian_exactly_once_local(t):
     a = t.attach(t.server(), d, "--rule", "local **")
     behind = t.dir("behind")
     t.must("mount", "--bind", os.path.dirname(d), behind)  # what lies beneath the attachment
-    with redirector_kills(a, 10 if t.quick else 60, 0.12) as killer:
+    with redirector_kills(a, 8 if t.quick else 30, 0.12) as killer:
         while killer.kills < killer.left and not killer.why:
             clerks(t, a.dir, 100, f"{behind}/{os.path.basename(d)}")
     t.must("umount", behind)
