@@ -56,6 +56,8 @@ struct inlay_unsynced {
 	uint64_t asked;            /* up to which the sync under way covers them; 0: none is */
 	size_t bytes;
 	unsigned lane;             /* of that sync */
+	uint64_t changed;          /* bytes of all changes that were answered */
+	uint64_t began, took, ended; /* the last sync, in such bytes: those are what time can be told by here */
 	bool syncing, failed;      /* failed: the last one was */
 	bool due;                  /* reclaim's: a crash has undone them, and they aren't all sent again */
 	uint64_t handles;          /* reclaim's: given out */
@@ -311,6 +313,8 @@ unsigned inlay_redirect_reclaim_local(struct inlay_redirect *r, const struct inl
  * lane's thread; the redirector does it by itself when it keeps much.
  */
 void inlay_redirect_sync(struct inlay_redirect *r, unsigned lane);
+/* Bytes that are kept: without any, a sync makes good gaps and nothing else. */
+size_t inlay_redirect_kept(struct inlay_redirect *r);
 /* Something of the node's content was changed, and isn't kept: a crash of the server's host is then told. Any thread. */
 void inlay_unsynced_not_whole(struct inlay_redirect *r, struct inlay_node *n, unsigned lane);
 

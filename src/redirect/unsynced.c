@@ -184,6 +184,7 @@ static bool has_room(const struct inlay_redirect *r, const struct inlay_unsynced
 
 struct answer {
 	uint64_t modified;
+	uint64_t bytes;
 	bool shared;  /* others have changed the file since our last change */
 	bool durable;
 	bool anew;    /* the content was empty then: nothing before it matters any more, be it kept or missing */
@@ -232,6 +233,7 @@ static void changed(struct inlay_redirect *r, unsigned lane, struct inlay_node *
 
 	gone_init(&gone);
 	pthread_mutex_lock(&r->kept.lock);
+	r->kept.changed += a->bytes;
 	if (a->anew)
 		begin_anew_locked(r, n, &gone);
 	/* What is durable by itself must still come after older ones that are sent again. */
@@ -278,7 +280,7 @@ static bool is_worth(struct inlay_redirect *r, struct inlay_node *n)
 void inlay_unsynced_written(struct inlay_op *op)
 {
 	const struct inlay_write_rep *rep = &op->out.write;
-	struct answer a = {.modified = rep->modified, .shared = rep->flags & INLAY_WRITTEN_SHARED,
+	struct answer a = {.modified = rep->modified, .bytes = rep->count, .shared = rep->flags & INLAY_WRITTEN_SHARED,
 	                   .durable = rep->flags & INLAY_WRITTEN_DATA};
 	struct inlay_change *c = NULL;
 
@@ -445,6 +447,8 @@ static void synced(struct inlay_call *call, const struct inlay_reply *rep)
 	pthread_mutex_lock(&r->kept.lock);
 	r->kept.asked = 0;
 	r->kept.syncing = false;
+	r->kept.ended = r->kept.changed;
+	r->kept.took = r->kept.ended - r->kept.began;
 	r->kept.failed = rep->status < 0; /* then only time brings the next one */
 	pthread_mutex_unlock(&r->kept.lock);
 }
@@ -462,6 +466,7 @@ static void sync_begin(struct inlay_redirect *r, unsigned lane)
 	if (begin) {
 		r->kept.syncing = true;
 		r->kept.asked = r->kept.seq;
+		r->kept.began = r->kept.changed;
 		r->kept.lane = lane;
 	}
 	pthread_mutex_unlock(&r->kept.lock);
@@ -478,15 +483,30 @@ static void sync_begin(struct inlay_redirect *r, unsigned lane)
 	(port->submit_later ? port->submit_later : port->submit)(port, lane, &r->kept.call);
 }
 
+/*
+ * Where a disk is slow for what is written, syncing again and again would slow down the writers: they may use four fifths of the time
+ * without. Whoever outgrows the bounds meanwhile isn't kept.
+ */
 static void sync_if_much(struct inlay_redirect *r, unsigned lane)
 {
 	bool much;
 
 	pthread_mutex_lock(&r->kept.lock);
-	much = r->kept.bytes >= INLAY_UNSYNCED_SYNC && !r->kept.syncing && !r->kept.failed;
+	much = r->kept.bytes >= INLAY_UNSYNCED_SYNC && !r->kept.syncing && !r->kept.failed &&
+	       r->kept.changed - r->kept.ended >= 4 * r->kept.took;
 	pthread_mutex_unlock(&r->kept.lock);
 	if (much)
 		sync_begin(r, lane);
+}
+
+size_t inlay_redirect_kept(struct inlay_redirect *r)
+{
+	size_t bytes;
+
+	pthread_mutex_lock(&r->kept.lock);
+	bytes = r->kept.bytes;
+	pthread_mutex_unlock(&r->kept.lock);
+	return bytes;
 }
 
 void inlay_redirect_sync(struct inlay_redirect *r, unsigned lane)
