@@ -90,6 +90,7 @@ void inlay_op_close(struct inlay_op *op)
 		inlay_held_drop(op->redirect, op->file);
 		atomic_fetch_add(&op->file->node->closing, 1);
 	}
+	op->call.heir = inlay_op_heir;
 	inlay_op_send(op, &w, op->file->side, locked ? locked_closed : inlay_op_step_end);
 }
 

@@ -435,8 +435,22 @@ static struct errand *errand_new(uint32_t entries)
 	if (e) {
 		inlay_list_init(&e->call.link);
 		e->call.done = errand_done;
+		e->call.patient = true; /* what is to be let go of must be in the end, or it stays as long as the session */
 	}
 	return e;
+}
+
+struct inlay_call *inlay_op_heir(struct inlay_call *c)
+{
+	struct errand *e = errand_new(0);
+
+	if (!e)
+		return NULL;
+	memcpy(e->room, c->head, INLAY_FRAME_HEADER + c->body_len);
+	e->call.type = c->type;
+	e->call.head = e->room;
+	e->call.body_len = c->body_len;
+	return &e->call;
 }
 
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle)

@@ -125,6 +125,8 @@ bool inlay_op_is_hidden(struct inlay_op *op, struct inlay_node *dir, const struc
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id);
 /* Tells a side, with an op of its own that nobody waits for. */
 void inlay_redirect_close_handle(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint64_t handle);
+/* For call.heir of a CLOSE: given up or not, the file has to be closed. */
+struct inlay_call *inlay_op_heir(struct inlay_call *c);
 /* For whoever goes on with its own business and needs its loop for that. */
 void inlay_redirect_submit_later(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_call *call);
 

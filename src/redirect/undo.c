@@ -115,6 +115,7 @@ static struct inlay_undo *take(struct inlay_op *op)
 	inlay_list_init(&u->link);
 	u->redirect = op->redirect;
 	u->side = op->file->side;
+	u->call.patient = true;
 	u->lane = op->lane;
 	u->lock = op->in.lock;
 	u->lock.handle = op->file->handle;
@@ -142,7 +143,7 @@ struct inlay_call *inlay_undo_heir(struct inlay_call *c)
 	u = take(op);
 	u->file = f;
 	memcpy(u->room, c->head, INLAY_FRAME_HEADER + c->body_len);
-	u->call = (struct inlay_call){.type = c->type, .head = u->room, .body_len = c->body_len, .done = answered};
+	u->call = (struct inlay_call){.type = c->type, .head = u->room, .body_len = c->body_len, .done = answered, .patient = true};
 	pthread_mutex_lock(&u->redirect->waiters_lock);
 	inlay_list_append(&u->redirect->undoing, &u->link);
 	pthread_mutex_unlock(&u->redirect->waiters_lock);

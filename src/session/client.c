@@ -388,7 +388,8 @@ static void take_place(struct inlay_lane *l, struct inlay_call *c, struct inlay_
 {
 	heir->slot = c->slot;
 	heir->sent = c->sent;
-	heir->submit_ns = UINT64_MAX;
+	heir->submit_ns = c->submit_ns;
+	heir->patient = true;
 	inlay_list_init(&heir->link);
 	if (c->slot != INLAY_NO_SLOT) {
 		l->slot[c->slot].call = heir;
@@ -436,7 +437,7 @@ static uint64_t wait_end(const struct inlay_lane *l, const struct inlay_call *c)
 	uint64_t from = c->submit_ns > l->lost_ns ? c->submit_ns : l->lost_ns;
 	uint64_t end;
 
-	if (c == &l->ping || c->reclaims || __builtin_add_overflow(from, l->client->timeout_ns, &end))
+	if (c == &l->ping || c->reclaims || c->patient || __builtin_add_overflow(from, l->client->timeout_ns, &end))
 		return UINT64_MAX;
 	return end;
 }

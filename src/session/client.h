@@ -59,6 +59,7 @@ struct inlay_call {
 	 */
 	struct inlay_call *(*heir)(struct inlay_call *c);
 	uint64_t origin;     /* of what it is done for: a number that comes again when this process's successor is asked anew; 0: none */
+	bool patient;        /* it waits for a connection as long as it takes, whatever the time-out */
 	/* The lane's: */
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */

@@ -114,6 +114,8 @@ void work_begin(struct sim_prog *g);
 void work_lost(struct sim_prog *g);
 /* Its operation is over. */
 void work_on(struct sim_prog *g);
+/* If it is about a lock, it is given up soon. */
+void work_startle(struct sim_prog *g);
 bool work_idle(const struct sim_prog *g);
 
 #endif

@@ -148,6 +148,15 @@ static enum fault any_fault(void)
 	return (enum fault)f;
 }
 
+/* Signals come while nothing can be told to the server. */
+static void startle(void)
+{
+	for (unsigned i = 0; i < sim_client_count; i++)
+		for (unsigned k = 0; k < sim_clients[i].progs && sim_clients[i].up; k++)
+			if (sim_chance(50))
+				work_startle(&sim_clients[i].prog[k]);
+}
+
 static void outage(void)
 {
 	struct sim_sock *s;
@@ -191,6 +200,8 @@ static void fault(struct sim_event *e)
 	default:
 		disturb_stream(f);
 	}
+	if (f == RESET || f == OUTAGE)
+		startle();
 	sim_set(e, sim_now + sim_between(1, 2 * run.pause));
 }
 

@@ -465,7 +465,7 @@ static void next(struct sim_event *e)
 	if (!g->client->up)
 		return;
 	if (g->busy) {
-		if (g->busy->type == INLAY_LOCK && g->busy->op.in.lock.type != INLAY_LOCK_UNLOCK && !g->busy->interrupted)
+		if (g->busy->type == INLAY_LOCK && !g->busy->interrupted)
 			interrupt(g->busy);
 		return;
 	}
@@ -488,6 +488,12 @@ void work_on(struct sim_prog *g)
 	if (g->busy || !g->client->up || work_idle(g))
 		return;
 	sim_set(&g->next, sim_now + (sim_chance(80) ? sim_below(20 * MS) : sim_below(2 * SEC)));
+}
+
+void work_startle(struct sim_prog *g)
+{
+	if (g->busy && g->busy->type == INLAY_LOCK && !g->busy->interrupted)
+		sim_set(&g->next, sim_now + sim_below(20 * MS));
 }
 
 bool work_idle(const struct sim_prog *g)

@@ -356,6 +356,32 @@ static void an_unlock_given_up_at_the_port_is_done(void **state)
 	stop();
 }
 
+/* So is a close: what was locked through the file is free for others. */
+static void a_close_given_up_at_the_port_is_done(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct inlay_file *file, *other;
+	struct run *a;
+	int status;
+
+	(void)state;
+	start(NULL);
+	file = lock_file(INLAY_REMOTE);
+	other = t_open("lf", INLAY_O_RDWR, &status);
+	assert_int_equal(drop(lock(file, 2, INLAY_LOCK_WRITE, 0)), 0);
+	f->hold = true;
+	a = on_file(file);
+	inlay_op_close(&a->op);
+	f->port.cancel(&f->port, 0, &a->op.call);
+	assert_int_equal(drop(a), -INLAY_EINTR);
+	f->hold = false;
+	while (fake_release(f))
+		;
+	assert_int_equal(drop(lock(other, 3, INLAY_LOCK_WRITE, 0)), 0);
+	assert_int_equal(t_close(other), 0);
+	stop();
+}
+
 /* The side takes the next waiter off its list, the same owner's: it asks again once the cancel is answered. */
 static void a_late_cancel_takes_nobody_elses_place(void **state)
 {
@@ -969,7 +995,7 @@ RUN_TESTS(cmocka_unit_test(each_name_is_listed_once), cmocka_unit_test(hidden_na
           cmocka_unit_test(a_listing_without_one_half_fails), cmocka_unit_test(locks_wait_and_are_woken),
           cmocka_unit_test(a_hint_that_overtakes_the_answer_is_kept),
           cmocka_unit_test(a_lock_given_up_at_the_port_is_undone), cmocka_unit_test(an_unlock_given_up_at_the_port_is_done),
-          cmocka_unit_test(a_late_cancel_takes_nobody_elses_place),
+          cmocka_unit_test(a_late_cancel_takes_nobody_elses_place), cmocka_unit_test(a_close_given_up_at_the_port_is_done),
           cmocka_unit_test(locks_can_be_interrupted_at_every_moment), cmocka_unit_test(all_waiting_ends_at_the_end),
           cmocka_unit_test(closing_is_waited_for), cmocka_unit_test(who_did_not_ask_to_wait_may_be_put_off),
           cmocka_unit_test(operations_work), cmocka_unit_test(rubbish_is_an_io_error),

@@ -555,7 +555,7 @@ static struct inlay_call *give_heir(struct inlay_call *c)
 	heir.c = *c;
 	heir.c.head = heir.room;
 	heir.c.heir = NULL;
-	heir.c.submit_ns = 0; /* the lane's to set */
+	heir.c.patient = false; /* the lane's to set */
 	return &heir.c;
 }
 
