@@ -44,6 +44,8 @@
 #define INLAY_HELLO_TIMEOUT_MS 10000u      /* a new connection must say HELLO within */
 #define INLAY_LEASE_MS 45000u              /* a session not heard from for so long is over */
 #define INLAY_KEEPALIVE_MS (INLAY_LEASE_MS / 3u)
+#define INLAY_HALF_FRAME_MS 15000u         /* a server that lets a client wait so long for the next bytes of a frame has lost its connection */
+#define INLAY_SILENCE_MIN_MS 1000u         /* no server is given up sooner, however short --timeout is */
 #define INLAY_RATE_MIN 4096u               /* bytes a second: who is slower for the lease time, in either direction, is cut off */
 #define INLAY_CONN_QUEUE_MAX (8u * INLAY_FRAME_MAX) /* unsent reply bytes at which reading from the peer pauses */
 

@@ -20,6 +20,7 @@
 #define CONNECT_TIMEOUT_MS 5000u /* one attempt later on */
 #define BACKOFF_FIRST_MS 20u
 #define BACKOFF_MOST_MS 2000u
+#define LASTING_MS 5000u         /* a connection that lived for longer was one */
 #define GAPS_EVERY 6u            /* times of the sync timer */
 #define WANTED_KINDS (1u << INLAY_FRAME_REPLY | 1u << INLAY_FRAME_EVENT)
 
@@ -31,6 +32,7 @@ struct link_lane {
 	int early_fd;              /* lane 0's socket from open to start, -1 otherwise */
 	unsigned in_frame;         /* depth: completions are running inside a frame's arrival */
 	unsigned backoff_ms;
+	uint64_t connected_ns;     /* when conn was made */
 	uint64_t reconnects;
 	struct inlay_timer tick, retry;
 	struct inlay_timer sync;   /* lane 0's */
@@ -137,7 +139,6 @@ static void lane_opened(struct inlay_lane *l, bool resumed)
 {
 	struct link_lane *ll = of_lane(l);
 
-	ll->backoff_ms = BACKOFF_FIRST_MS;
 	if (l->index == 0) /* whatever was to be reclaimed is */
 		inlay_estate_save_client(ll->link->config.estate, l->client);
 	if (l->index == 0 && !resumed && ll->reconnects)
@@ -218,8 +219,11 @@ static const struct inlay_lane_ops lane_ops = {
 static void tick(struct inlay_timer *t)
 {
 	struct link_lane *ll = inlay_container(t, struct link_lane, tick);
-	uint64_t due = inlay_lane_tick(&ll->lane, inlay_loop_now(ll->loop));
+	uint64_t now_ns = inlay_loop_now(ll->loop), due;
 
+	if (ll->conn)
+		inlay_lane_moved(&ll->lane, inlay_conn_moved(ll->conn), inlay_conn_is_unfinished(ll->conn) ? ll->conn->last_in_ns : 0, now_ns);
+	due = inlay_lane_tick(&ll->lane, now_ns);
 	if (due != UINT64_MAX)
 		inlay_timer_start(ll->loop, &ll->tick, due);
 }
@@ -257,6 +261,9 @@ static void conn_closed(struct inlay_conn *c, int status)
 		return;
 	ll->conn = NULL;
 	ll->failed = 0;
+	/* A server that takes every connection and serves none must not be asked as quickly as one that has broken once. */
+	if (ll->lane.served || inlay_loop_now(ll->loop) - ll->connected_ns > LASTING_MS * MS)
+		ll->backoff_ms = BACKOFF_FIRST_MS;
 	if (!ll->link->stopping) /* else it is the server's answer to BYE */
 		inlay_warning("%s: connection %u lost: %s", ll->link->config.export_name, ll->lane.index,
 		              status ? inlay_status_text(status) : "closed by the server");
@@ -286,6 +293,7 @@ static int adopt(struct link_lane *ll, int fd)
 
 	if (err < 0)
 		inlay_socket_close(fd);
+	ll->connected_ns = inlay_loop_now(ll->loop);
 	return err;
 }
 
@@ -441,9 +449,11 @@ static void port_submit(struct inlay_side_port *port, unsigned lane, struct inla
 	uint64_t now_ns = inlay_loop_now(ll->loop);
 
 	inlay_lane_submit(&ll->lane, call, now_ns);
-	/* A lane that was idle when it lost its connection has no time to wait for: this call has one. */
+	/* A lane that was idle, or lost its connection then, has no time to look at that is as near as this call's. */
 	if (ll->lane.state != INLAY_LANE_OPEN)
 		inlay_timer_start(ll->loop, &ll->tick, now_ns);
+	else if (l->client.timeout_ns && (!ll->tick.loop || ll->tick.due_ns > now_ns + l->client.timeout_ns / 4))
+		inlay_timer_start(ll->loop, &ll->tick, now_ns + l->client.timeout_ns / 4);
 }
 
 static void port_cancel(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)

@@ -267,6 +267,13 @@ bool inlay_conn_is_unfinished(const struct inlay_conn *c)
 	return inlay_conn_may_read(c) && (c->stub || (c->in && c->in_tail > c->in_head));
 }
 
+uint64_t inlay_conn_moved(const struct inlay_conn *c)
+{
+	uint64_t unsent = c->open ? inlay_socket_unsent(c->source.fd) : 0;
+
+	return c->bytes_in + c->bytes_out - (unsent < c->bytes_out ? unsent : c->bytes_out);
+}
+
 void inlay_conn_pause(struct inlay_conn *c)
 {
 	if (!c->open || c->paused)

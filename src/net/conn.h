@@ -98,6 +98,8 @@ void inlay_conn_send_chunk(struct inlay_conn *c, struct inlay_chunk *chunk, cons
 void inlay_conn_flush(struct inlay_conn *c);
 /* It waits for the rest of a frame, or could: what came is not whole. */
 bool inlay_conn_is_unfinished(const struct inlay_conn *c);
+/* Bytes moved both ways, less what the peer's host has not taken yet, where ours tells. */
+uint64_t inlay_conn_moved(const struct inlay_conn *c);
 /* Stops and resumes reading (frames already received are held back too): back-pressure. */
 void inlay_conn_pause(struct inlay_conn *c);
 void inlay_conn_resume(struct inlay_conn *c);

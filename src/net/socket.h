@@ -27,6 +27,8 @@ int64_t inlay_socket_receive(int fd, void *bytes, size_t len);
 int inlay_socket_wait(int fd, bool out, unsigned ms);
 /* What went wrong with it since it was last asked, as a status; 0: nothing. */
 int inlay_socket_status(int fd);
+/* Bytes sent that the peer's host has not taken yet; 0 where ours doesn't tell. */
+uint64_t inlay_socket_unsent(int fd);
 /* For TCP: NODELAY and, where the host knows it, the cubic congestion control. */
 void inlay_socket_tune(int fd);
 /* Ends both directions: who waits for it is woken. */

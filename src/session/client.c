@@ -35,6 +35,7 @@ int inlay_lane_init(struct inlay_lane *l, struct inlay_client *client, uint32_t 
 	l->owner = owner;
 	l->index = index;
 	l->since_ns = l->lost_ns = l->heard_ns = l->spoke_ns = now_ns;
+	l->answered = true;
 	inlay_list_init(&l->waiting);
 	inlay_list_init(&l->reclaims);
 	inlay_list_init(&l->redo);
@@ -100,8 +101,12 @@ static void fail_all(struct inlay_lane *l, int status)
 
 void lane_state(struct inlay_lane *l, enum inlay_lane_state state, uint64_t now_ns)
 {
-	if (l->state == INLAY_LANE_OPEN)
-		l->lost_ns = now_ns;
+	if (l->state == INLAY_LANE_OPEN && state != INLAY_LANE_OPEN) {
+		/* Who says HELLO, and nothing after it, is as good as away. */
+		if (l->answered)
+			l->lost_ns = l->silent_ns ? l->silent_ns : now_ns;
+		l->answered = false;
+	}
 	/* Whoever counts none has seen all that the lanes' replies have done. */
 	if (lane_is_up(state) && !lane_is_up(l->state))
 		__atomic_add_fetch(&l->client->up, 1, __ATOMIC_RELAXED);
@@ -173,10 +178,18 @@ static bool may_take_slot(const struct inlay_lane *l, const struct inlay_call *c
 	return left > 1 || (left == 1 && (c == &l->ping || l->slots == 1));
 }
 
+/* Requests are under way, PING apart. */
+static bool is_asked(const struct inlay_lane *l)
+{
+	return l->outstanding > l->pinging;
+}
+
 static void send_new(struct inlay_lane *l, struct inlay_call *c, uint64_t now_ns)
 {
 	uint32_t slot = l->free_slots[l->slots - l->outstanding - 1];
 
+	if (!is_asked(l) && c != &l->ping)
+		l->asked_ns = now_ns;
 	l->outstanding++;
 	l->redoing += c->redo;
 	l->slot[slot].call = c;
@@ -518,32 +531,91 @@ static void ping(struct inlay_lane *l, uint64_t now_ns)
 		inlay_list_prepend(queue_of(l), &l->ping.link);
 }
 
+/* Since when nothing has been heard though something was expected. */
+static uint64_t quiet_since(const struct inlay_lane *l)
+{
+	return max64(l->heard_ns, l->asked_ns);
+}
+
+/* Programs wait for the server, and not for ever. */
+static bool is_urgent(const struct inlay_lane *l)
+{
+	return l->client->timeout_ns && is_asked(l);
+}
+
+static uint64_t ping_due(const struct inlay_lane *l)
+{
+	uint64_t due = min64(l->heard_ns, l->spoke_ns) + min64(INLAY_KEEPALIVE_MS, l->lease_ms / 3) * MS;
+
+	if (!is_urgent(l))
+		return due;
+	return min64(due, quiet_since(l) + (l->answered ? l->client->timeout_ns / 4 : 0));
+}
+
+/*
+ * With a time-out of 8 s, for one whose requests wait:
+ *
+ *     0     2         6      8
+ *     |     |         |      |
+ *   last   PING    dropped   the requests end,        where it was dropped before and has not answered since:
+ *   word                     unless answered anew     when they end, but never within less than 2 s
+ */
+static uint64_t silence_due(const struct inlay_lane *l)
+{
+	uint64_t least = max64(INLAY_SILENCE_MIN_MS * MS, l->client->timeout_ns / 4);
+	uint64_t quiet = quiet_since(l), end = quiet + l->client->timeout_ns / 4 * 3;
+	uint64_t due = max64(l->heard_ns, l->ping.submit_ns) + l->lease_ms * MS / 2;
+
+	if (!is_urgent(l))
+		return due;
+	if (!l->answered)
+		end = min64(end, l->lost_ns + l->client->timeout_ns);
+	end = max64(end, quiet + least);
+	return min64(due, max64(end, l->ping.submit_ns + l->client->timeout_ns / 4));
+}
+
+static uint64_t half_due(const struct inlay_lane *l)
+{
+	return l->half_ns ? l->half_ns + INLAY_HALF_FRAME_MS * MS : UINT64_MAX;
+}
+
 static uint64_t tick_open(struct inlay_lane *l, uint64_t now_ns)
 {
-	uint64_t lease = l->lease_ms * MS;
-	uint64_t every = min64(INLAY_KEEPALIVE_MS * MS, lease / 3);
-	uint64_t due = min64(l->heard_ns, l->spoke_ns) + every;
+	uint64_t due = ping_due(l);
 
 	if (!l->pinging && due <= now_ns)
 		ping(l, now_ns);
-	if (!l->pinging)
-		return due;
-	due = max64(l->heard_ns, l->ping.submit_ns) + lease / 2;
+	due = min64(half_due(l), l->pinging ? silence_due(l) : due);
 	if (due > now_ns)
 		return due;
+	l->silent_ns = quiet_since(l);
 	lane_drop(l, -INLAY_ETIMEDOUT);
-	return now_ns + lease / 2;
+	return now_ns + INLAY_HELLO_TIMEOUT_MS * MS;
+}
+
+void inlay_lane_moved(struct inlay_lane *l, uint64_t bytes, uint64_t half_ns, uint64_t now_ns)
+{
+	uint64_t gained = bytes > l->moved ? bytes - l->moved : 0;
+
+	l->moved = max64(l->moved, bytes);
+	l->half_ns = half_ns;
+	/* Each byte buys the time that it may take. */
+	if (gained)
+		l->heard_ns = min64(now_ns, quiet_since(l) + min64(gained, INLAY_FRAME_MAX) * (1000000000u / INLAY_RATE_MIN));
 }
 
 uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns)
 {
-	uint64_t hello_due = l->since_ns + INLAY_HELLO_TIMEOUT_MS * MS;
+	uint64_t hello_due = l->since_ns + INLAY_HELLO_TIMEOUT_MS * MS, open_due;
 
 	if (l->dropped && lane_is_up(l->state))
 		return now_ns + INLAY_HELLO_TIMEOUT_MS * MS;
 	switch (l->state) {
 	case INLAY_LANE_OPEN:
-		return tick_open(l, now_ns);
+		open_due = tick_open(l, now_ns);
+		if (l->state == INLAY_LANE_OPEN)
+			return open_due;
+		break; /* dropped, and gone already: its calls have times of their own */
 	case INLAY_LANE_RECLAIM:
 		return min64(tick_open(l, now_ns), tick_down(l, now_ns));
 	case INLAY_LANE_DEAD:
@@ -605,6 +677,8 @@ static int reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_
 	if (f->seq != s->seq || (!c && !s->abandoned) || (c && f->type != c->type))
 		return -INLAY_EPROTO;
 	slot_free(l, f->slot);
+	l->answered |= l->state == INLAY_LANE_OPEN;
+	l->served |= c && c != &l->ping && !c->reclaims;
 	if (!c)
 		return 0;
 	/* A number that a newer server may know is still an error. */

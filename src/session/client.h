@@ -148,7 +148,13 @@ struct inlay_lane {
 	int why_dead;
 	uint64_t since_ns;           /* when state was entered */
 	uint64_t heard_ns, spoke_ns; /* last frame in and out */
-	uint64_t lost_ns;            /* when the lane was last OPEN; at first, when it was made */
+	uint64_t lost_ns;            /* when the lane was last OPEN and answered, or fell silent; at first, when it was made */
+	uint64_t asked_ns;           /* when the first of the requests under way was sent */
+	uint64_t silent_ns;          /* since when the connection was silent that is dropped for it; else 0 */
+	uint64_t moved;              /* see inlay_lane_moved() */
+	uint64_t half_ns;
+	bool answered;               /* while OPEN, since it was last not; at first as if it were */
+	bool served;                 /* a request of a program was answered on this connection */
 	uint32_t lease_ms;           /* from this lane's HELLO */
 	struct inlay_uuid session;   /* whose slots these are; zero before the lane was first OPEN */
 	bool fresh;                  /* HELLO asked for a new session */
@@ -216,8 +222,14 @@ void inlay_lane_reclaimed(struct inlay_lane *l, uint64_t now_ns);
  */
 bool inlay_lane_cancel(struct inlay_lane *l, struct inlay_call *c, bool force);
 /*
+ * Before a tick: what the connection has moved since it was made, both ways, as far as the peer has taken it. Who is as slow as a large
+ * frame makes him isn't silent. half_ns: when the last bytes came of a frame that isn't whole; 0: there is none.
+ */
+void inlay_lane_moved(struct inlay_lane *l, uint64_t bytes, uint64_t half_ns, uint64_t now_ns);
+/*
  * Keepalive, silence and --timeout: call when due. Returns when it wants to be called next, UINT64_MAX for never.
- * Calls waiting longer than timeout_ns for a connection end with -INLAY_ETIMEDOUT.
+ * Calls waiting longer than timeout_ns for a connection end with -INLAY_ETIMEDOUT. A connection that is silent while calls wait is
+ * dropped in time for another one before that.
  */
 uint64_t inlay_lane_tick(struct inlay_lane *l, uint64_t now_ns);
 

@@ -64,7 +64,8 @@ void inlay_lane_connected(struct inlay_lane *l, uint64_t now_ns)
 		return;
 	lane_state(l, INLAY_LANE_HELLO, now_ns);
 	l->heard_ns = now_ns;
-	l->dropped = false;
+	l->silent_ns = l->half_ns = l->moved = 0;
+	l->dropped = l->served = false;
 	l->fresh = uuid_is_zero(&l->client->session);
 	if (l->index && (l->fresh || l->client->reclaiming))
 		lane_drop(l, -INLAY_ENOSESSION); /* only lane 0 may open one */

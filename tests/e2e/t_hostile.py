@@ -1,6 +1,7 @@
 # Hostile bytes against either end, and names that try to lead out of an export. The server lives on and serves others;
 # the client reports and lets its programs go.
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import glob
 import os
 import random
@@ -479,13 +480,62 @@ def test_evil_server_later(t):
                          "        elif k == 2: os.stat(n)\n        elif k == 3: open(n, 'wb').write(b'x' * 3000)\n"
                          "        else: os.statvfs(sys.argv[1])\n    except OSError:\n        pass\n", directory)
         try:
-            worker.wait(120)  # a damaged length is a silence, which is noticed after 38 s: some of those
+            worker.wait(40)
         except Exception:
             raise Failed("a program hangs on damaged answers") from None
         relay.damage = False
         t.true(os.path.exists(f"/proc/{pid}"), f"the client has ended: {a.log()[-1500:]}")
         a.detach("--force")
     t.true(server.alive(), "the server has ended")
+
+
+@test(root=True, timeout=120)
+def test_evil_server_falls_silent(t):
+    """a frame whose rest never comes, silence after HELLO: with --timeout a program gets EIO when that is over, and no sooner"""
+    t.behind = t.export()
+    t.file(f"{t.behind}/f", "x")
+    server = t.server()
+    for how in ("silent", "half", "silent-after-hello"):
+        worse = WorseServer(t, server, 0)
+        directory = t.dir(f"falls-{how}")
+        a = Attachment(t, f"{worse.address}/e", directory, ["--timeout", "4"])
+        t.eq(os.listdir(directory), ["f"], "the listing by way of the relay")
+        worse.damage = how
+        for _ in range(2):
+            begin = time.monotonic()
+            t.raises(errno.EIO, os.stat, f"{directory}/f")
+            took = time.monotonic() - begin
+            t.true(3.9 < took < 6, f"{how}: EIO after {took:.1f} s of a time-out of 4 s")
+        t.true(worse.evil.count < 40, f"{how}: {worse.evil.count} connections in 9 s")
+        worse.damage = False
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            try:
+                t.eq(os.listdir(directory), ["f"])
+                break
+            except OSError:
+                pass
+        else:
+            raise Failed(f"{how}: the attachment doesn't come back")
+        a.detach()
+
+
+@test(root=True, timeout=60)
+def test_evil_server_breaks_after_hello(t):
+    """a server that takes each connection, answers HELLO and breaks is asked ever more rarely"""
+    t.file(f"{t.export()}/f", "x")
+    worse = WorseServer(t, t.server(), 0)
+    directory = t.dir("breaks")
+    a = Attachment(t, f"{worse.address}/e", directory, ["--connections", "1"])
+    t.eq(os.listdir(directory), ["f"])
+    worse.damage = "break"
+    before = worse.evil.count
+    reader = t.start("python3", "-c", "import os,sys; os.stat(sys.argv[1])", f"{directory}/f")
+    time.sleep(8)
+    t.true(3 <= worse.evil.count - before <= 16, f"{worse.evil.count - before} connections in 8 s")
+    worse.damage = False
+    t.eq(reader.wait(10), 0, "the program, once the server serves again")
+    a.detach()
 
 
 @test(root=True)
@@ -604,7 +654,11 @@ class WorseServer(Relay):
             while True:
                 f = stream.next()
                 status = f.status
-                if self.damage == "silent":
+                if self.damage == "silent" or self.damage in ("half", "silent-after-hello", "break") and f.type != NUMBERS["HELLO"]:
+                    if self.damage == "half":
+                        sink.sendall(frame(f.type, kind=f.kind, slot=f.slot, seq=f.seq, size=1 << 20))
+                    if self.damage == "break":
+                        break
                     continue
                 if self.damage == "events":
                     sink.sendall(frame(NUMBERS["EVENT_LOCK"], kind=wire.EVENT, body=struct.pack("<QQII", 0, 0, 0, 0)) * 500)

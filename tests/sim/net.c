@@ -271,6 +271,11 @@ int inlay_socket_status(int fd)
 	return s->reset ? -INLAY_ECONNRESET : 0;
 }
 
+uint64_t inlay_socket_unsent(int fd)
+{
+	return sim_net_find(fd)->way_len;
+}
+
 void inlay_socket_tune(int fd)
 {
 	(void)fd;

@@ -477,6 +477,109 @@ static void silence_is_noticed(void **state)
 	inlay_lane_done(&w->lane);
 }
 
+/* Ticks as the lane wants it until it drops the connection; returns when that was. */
+static uint64_t until_dropped(struct wire *w)
+{
+	int drops = w->drops;
+
+	for (unsigned i = 0; i < 100 && w->drops == drops; i++) {
+		uint64_t due = inlay_lane_tick(&w->lane, w->now);
+
+		if (w->drops == drops)
+			w->now = due;
+	}
+	assert_int_equal(w->drops, drops + 1);
+	inlay_lane_disconnected(&w->lane, w->now);
+	return w->now;
+}
+
+static void silence_ends_requests_in_time(void **state)
+{
+	struct wire *w = setup(0);
+	uint64_t begin;
+	struct call k, later;
+
+	(void)state;
+	w->client.timeout_ns = 8 * S;
+	open_lane(w, 1, false, 4);
+	w->now += 10 * S; /* idle: that is no silence */
+	begin = w->now;
+	submit(w, &k, INLAY_GETATTR, 1);
+	assert_int_equal(inlay_lane_tick(&w->lane, w->now), begin + 2 * S);
+	w->now += 2 * S;
+	assert_int_equal(inlay_lane_tick(&w->lane, w->now), begin + 6 * S);
+	assert_int_equal(last(w)->f.type, INLAY_PING);
+	submit(w, &later, INLAY_GETATTR, 2);
+	assert_int_equal(until_dropped(w), begin + 6 * S);
+	/* it says HELLO, and falls silent again */
+	open_lane(w, 1, true, 4);
+	assert_int_equal(until_dropped(w), begin + 8 * S);
+	assert_int_equal(inlay_lane_tick(&w->lane, w->now), begin + 10 * S);
+	assert_int_equal(k.status, -INLAY_ETIMEDOUT);
+	assert_int_equal(later.ended, 0);
+	w->now += 2 * S;
+	(void)inlay_lane_tick(&w->lane, w->now);
+	assert_int_equal(later.status, -INLAY_ETIMEDOUT);
+	inlay_lane_done(&w->lane);
+}
+
+static void a_busy_server_is_not_silent(void **state)
+{
+	struct wire *w = setup(0);
+	struct call k;
+
+	(void)state;
+	w->client.timeout_ns = 8 * S;
+	open_lane(w, 1, false, 4);
+	submit(w, &k, INLAY_COMMIT, 1);
+	for (unsigned i = 0; i < 20; i++) {
+		w->now = inlay_lane_tick(&w->lane, w->now);
+		(void)inlay_lane_tick(&w->lane, w->now);
+		assert_int_equal(last(w)->f.type, INLAY_PING);
+		w->now += S;
+		assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	}
+	assert_int_equal(w->drops, 0);
+	assert_int_equal(k.ended, 0);
+	inlay_lane_done(&w->lane);
+}
+
+/* Bytes count as words at the least rate that is borne, and a byte a second does not. */
+static void a_slow_frame_is_not_silence(void **state)
+{
+	(void)state;
+	for (unsigned rate = 1; rate <= 8192; rate *= 8192) {
+		struct wire *w = setup(0);
+		struct call k;
+
+		w->client.timeout_ns = 8 * S;
+		open_lane(w, 1, false, 4);
+		submit(w, &k, INLAY_READ, 1);
+		for (unsigned i = 1; i <= 60 && !w->drops; i++) {
+			w->now += S;
+			inlay_lane_moved(&w->lane, i * rate, w->now, w->now);
+			(void)inlay_lane_tick(&w->lane, w->now);
+		}
+		assert_int_equal(w->drops, rate == 1);
+		inlay_lane_done(&w->lane);
+	}
+}
+
+static void half_a_frame_is_not_waited_for(void **state)
+{
+	struct wire *w = setup(0);
+	uint64_t begin = w->now;
+
+	(void)state;
+	open_lane(w, 1, false, 4);
+	w->now += INLAY_KEEPALIVE_MS * MS;
+	inlay_lane_moved(&w->lane, 20, begin + S, w->now);
+	assert_int_equal(inlay_lane_tick(&w->lane, w->now), begin + S + INLAY_HALF_FRAME_MS * MS);
+	assert_int_equal(until_dropped(w), begin + S + INLAY_HALF_FRAME_MS * MS);
+	assert_int_equal(w->drop_status, -INLAY_ETIMEDOUT);
+	inlay_lane_done(&w->lane);
+}
+
 static void silent_hello_is_dropped(void **state)
 {
 	struct wire *w = setup(0);
@@ -935,6 +1038,8 @@ RUN_TESTS(
 	cmocka_unit_test(resumed_lane_replays), cmocka_unit_test(lost_session_settles_calls),
 	cmocka_unit_test(what_hello_said_first_stays),
 	cmocka_unit_test(other_lanes_wait_for_lane_0), cmocka_unit_test(silence_is_noticed),
+	cmocka_unit_test(silence_ends_requests_in_time), cmocka_unit_test(a_busy_server_is_not_silent),
+	cmocka_unit_test(a_slow_frame_is_not_silence), cmocka_unit_test(half_a_frame_is_not_waited_for),
 	cmocka_unit_test(silent_hello_is_dropped), cmocka_unit_test(timeout_abandons_and_the_slot_survives),
 	cmocka_unit_test(cancel_spares_what_was_sent), cmocka_unit_test(an_heir_takes_the_place_of_what_is_given_up), cmocka_unit_test(events_reach_their_owner),
 	cmocka_unit_test(cut_anywhere_each_change_happens_once))

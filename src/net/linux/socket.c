@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -145,6 +147,13 @@ int inlay_socket_status(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &host, &len) < 0)
 		return net_status(errno);
 	return host ? net_status(host) : 0;
+}
+
+uint64_t inlay_socket_unsent(int fd)
+{
+	int len = 0;
+
+	return ioctl(fd, SIOCOUTQ, &len) == 0 && len > 0 ? (uint64_t)len : 0;
 }
 
 void inlay_socket_tune(int fd)

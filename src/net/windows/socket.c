@@ -118,6 +118,12 @@ int inlay_socket_status(int fd)
 	return error ? inlay_status_from_win32((unsigned long)error) : 0;
 }
 
+uint64_t inlay_socket_unsent(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
 void inlay_socket_tune(int fd)
 {
 	int on = 1;
