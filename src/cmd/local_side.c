@@ -37,7 +37,7 @@ struct inlay_local_side {
 		_Atomic uint64_t busy;     /* a bit each */
 		_Atomic uint64_t expected; /* of them: their request is asked again */
 	} slots[INLAY_LANES_MAX];
-	_Atomic bool expects;          /* some of expected may be set */
+	_Atomic uint32_t expects;      /* how many of expected are set, or are about to be cleared */
 };
 
 _Static_assert(INLAY_LOCAL_SLOTS == 64, "a bit each");
@@ -45,18 +45,16 @@ _Static_assert(INLAY_LOCAL_SLOTS == 64, "a bit each");
 /* ---- the record ---- */
 
 /* The call's request is recorded in this slot: as what the slot's predecessor began there, or as a new one. */
-static void use_slot(struct local_call *lc, unsigned lane, unsigned i, bool redo)
+static void use_slot(struct local_call *lc, struct record_ref ref, unsigned lane, unsigned i, bool redo)
 {
 	struct inlay_local_slot *row = &lc->side->past->slot[lane][i];
-	struct record_ref ref;
 
-	if (!inlay_local_session_record(lc->side->session, lane, lc->request.type, &ref))
-		return;
 	lc->slot_lane = (int)lane;
 	lc->slot = (int)i;
 	if (!redo) {
 		__atomic_store_n(&row->origin, 0, __ATOMIC_RELEASE);
 		row->type = lc->request.type;
+		row->step = lc->call->step;
 		row->tag = ref.tag;
 		__atomic_store_n(&row->seq, row->seq + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&row->origin, lc->call->origin, __ATOMIC_RELEASE);
@@ -68,9 +66,16 @@ static void use_slot(struct local_call *lc, unsigned lane, unsigned i, bool redo
 	lc->request.record = ref;
 }
 
+static void not_expected(struct inlay_local_side *s, unsigned lane, unsigned i)
+{
+	atomic_fetch_and(&s->slots[lane].expected, ~(UINT64_C(1) << i));
+	atomic_fetch_sub(&s->expects, 1);
+}
+
 static bool claim_slot(struct local_call *lc)
 {
 	struct inlay_local_side *s = lc->side;
+	struct record_ref ref;
 
 	for (unsigned lane = 0; lane < inlay_crew_loops(s->crew); lane++) {
 		uint64_t left = atomic_load(&s->slots[lane].expected);
@@ -79,10 +84,12 @@ static bool claim_slot(struct local_call *lc)
 			unsigned i = (unsigned)__builtin_ctzll(left);
 			const struct inlay_local_slot *row = &s->past->slot[lane][i];
 
-			if (row->origin != lc->call->origin || row->type != lc->request.type)
+			if (row->origin != lc->call->origin || row->type != lc->request.type || row->step != lc->call->step)
 				continue;
-			atomic_fetch_and(&s->slots[lane].expected, ~(UINT64_C(1) << i));
-			use_slot(lc, lane, i, true);
+			if (!inlay_local_session_record(s->session, lane, lc->request.type, &ref))
+				return false;
+			not_expected(s, lane, i);
+			use_slot(lc, ref, lane, i, true);
 			return true;
 		}
 	}
@@ -105,7 +112,7 @@ static void take_slot(struct local_call *lc)
 		if (was == UINT64_MAX)
 			return;
 	} while (!atomic_compare_exchange_weak(busy, &was, was | (was + 1)));
-	use_slot(lc, lc->lane, (unsigned)__builtin_ctzll(~was), false);
+	use_slot(lc, ref, lc->lane, (unsigned)__builtin_ctzll(~was), false);
 }
 
 static void leave_slot(struct inlay_local_side *s, int lane, int slot)
@@ -125,7 +132,7 @@ static void settle(struct inlay_side_port *port, unsigned lane, uint64_t origin)
 
 			if (s->past->slot[l][i].origin != origin)
 				continue;
-			atomic_fetch_and(&s->slots[l].expected, ~(UINT64_C(1) << i));
+			not_expected(s, l, i);
 			leave_slot(s, (int)l, (int)i);
 		}
 	}
@@ -141,13 +148,12 @@ static void inherit_slots(struct inlay_local_side *s, const struct inlay_local_c
 				continue;
 			s->slots[lane].busy |= UINT64_C(1) << i;
 			s->slots[lane].expected |= UINT64_C(1) << i;
-			s->expects = true;
+			s->expects++;
 		}
 	}
 }
 
 /* ---- calls ---- */
-
 
 static struct local_call *take_call(struct inlay_local_side *s, unsigned lane)
 {

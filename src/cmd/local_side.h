@@ -19,7 +19,8 @@ struct inlay_local_side;
 
 struct inlay_local_slot {
 	uint64_t seq, origin; /* origin 0: nobody asks for it again */
-	uint32_t type, tag;   /* tag: of the session it was in */
+	uint32_t type, step;  /* of the call */
+	uint32_t tag, pad;    /* tag: of the session it was in */
 };
 struct inlay_local_past {
 	struct inlay_hash_key secret;

@@ -95,6 +95,7 @@ struct inlay_writer inlay_op_begin(struct inlay_op *op, uint16_t type)
 	op->call.data_len = 0;
 	op->call.data_hold = NULL;
 	op->call.heir = NULL;
+	op->call.step = 0;
 	return inlay_call_begin(&op->call, type, op->room, sizeof op->room);
 }
 
@@ -360,6 +361,7 @@ static struct inlay_node *topmost_missing(struct inlay_op *op, struct inlay_node
 {
 	struct inlay_node *child = inlay_node_ref(op->ensure.dir), *parent;
 
+	op->ensure.levels = 1;
 	while (child) {
 		parent = inlay_node_parent(child, name);
 		if (!parent)
@@ -370,6 +372,7 @@ static struct inlay_node *topmost_missing(struct inlay_op *op, struct inlay_node
 		}
 		inlay_node_put(child);
 		child = parent;
+		op->ensure.levels++;
 	}
 	inlay_node_put(child);
 	return NULL;
@@ -397,6 +400,7 @@ static void ensure_next(struct inlay_op *op)
 	req.umask = 022;
 	req.name = inlay_str(name);
 	w = inlay_op_begin(op, INLAY_MKDIR);
+	op->call.step = op->ensure.levels;
 	inlay_put_mkdir_req(&w, &req);
 	inlay_node_put(parent);
 	inlay_op_send(op, &w, op->ensure.side, ensure_made);

@@ -188,6 +188,7 @@ struct inlay_op {
 	struct inlay_op_ensure {
 		struct inlay_node *dir;        /* the one that must exist on the side */
 		struct inlay_node *child;      /* referenced: the one being made */
+		uint32_t levels;               /* from dir up to child, both counted */
 		enum inlay_side side;
 		void (*then)(struct inlay_op *op);
 	} ensure;

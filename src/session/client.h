@@ -59,6 +59,7 @@ struct inlay_call {
 	 */
 	struct inlay_call *(*heir)(struct inlay_call *c);
 	uint64_t origin;     /* of what it is done for: a number that comes again when this process's successor is asked anew; 0: none */
+	uint32_t step;       /* which of its origin's calls of that type it is, where there are several: the same when they come again */
 	bool patient;        /* it waits for a connection as long as it takes, whatever the time-out */
 	/* The lane's: */
 	uint32_t slot;
@@ -78,7 +79,8 @@ struct inlay_slot_row {
 	uint64_t origin;    /* the call's; 0: nobody asks for it again */
 	uint32_t type;
 	uint32_t prior_seq; /* != 0: a redo, with prior_where */
-	uint32_t prior_where, pad;
+	uint32_t prior_where;
+	uint32_t step;      /* the call's */
 };
 struct inlay_lane_row {
 	struct inlay_uuid session; /* whose slots these are */

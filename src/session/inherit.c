@@ -18,13 +18,14 @@ static void row_set(struct inlay_slot_row *row, uint64_t seq, uint64_t origin, c
 	row->type = rest->type;
 	row->prior_seq = rest->prior_seq;
 	row->prior_where = rest->prior_where;
+	row->step = rest->step;
 	__atomic_store_n(&row->seq, seq, __ATOMIC_RELEASE);
 	__atomic_store_n(&row->origin, origin, __ATOMIC_RELEASE);
 }
 
 static struct inlay_slot_row row_of(const struct inlay_call *c)
 {
-	return (struct inlay_slot_row){.type = c->type, .prior_seq = c->redo ? c->prior_seq : 0,
+	return (struct inlay_slot_row){.type = c->type, .step = c->step, .prior_seq = c->redo ? c->prior_seq : 0,
 	                               .prior_where = c->redo ? c->prior_where : 0};
 }
 
@@ -36,10 +37,15 @@ void lane_row_note(struct inlay_lane *l, const struct inlay_call *c)
 		row_set(&l->row->slot[c->slot], l->slot[c->slot].seq, c->origin, &rest);
 }
 
+static bool is_same(const struct inlay_slot_row *row, uint64_t origin, const struct inlay_slot_row *rest)
+{
+	return row->origin == origin && row->type == rest->type && row->step == rest->step;
+}
+
 static void redo_add(struct inlay_lane *l, uint64_t origin, const struct inlay_slot_row *rest)
 {
 	for (uint32_t i = 0; i < INLAY_SLOTS_MAX; i++) {
-		if (l->row->redo[i].origin == origin)
+		if (is_same(&l->row->redo[i], origin, rest))
 			return;
 	}
 	for (uint32_t i = 0; i < INLAY_SLOTS_MAX; i++) {
@@ -89,17 +95,17 @@ void lane_row_lost(struct inlay_lane *l, bool redo)
 	}
 }
 
+static bool is_row_of(const struct inlay_slot_row *row, const struct inlay_call *c)
+{
+	return row->origin == c->origin && row->type == c->type && row->step == c->step;
+}
+
 void lane_row_redone(struct inlay_lane *l, const struct inlay_call *c)
 {
 	for (uint32_t i = 0; l->row && c->origin && i < INLAY_SLOTS_MAX; i++) {
-		if (l->row->redo[i].origin == c->origin && l->row->redo[i].type == c->type)
+		if (is_row_of(&l->row->redo[i], c))
 			__atomic_store_n(&l->row->redo[i].origin, 0, __ATOMIC_RELEASE);
 	}
-}
-
-static bool is_row_of(const struct inlay_slot_row *row, const struct inlay_call *c)
-{
-	return row->origin == c->origin && row->type == c->type;
 }
 
 static void take_prior(struct inlay_call *c, const struct inlay_slot_row *row)
@@ -142,10 +148,10 @@ void inlay_lane_keep(struct inlay_lane *l, struct inlay_lane_row *row)
 }
 
 /* In a slot of the session the row stands for the redo, too. */
-static bool is_in_slot(const struct inlay_lane *l, uint64_t origin)
+static bool is_in_slot(const struct inlay_lane *l, const struct inlay_slot_row *redo)
 {
 	for (uint32_t i = 0; i < l->slots; i++) {
-		if (l->slot[i].expected && l->row->slot[i].origin == origin)
+		if (l->slot[i].expected && is_same(&l->row->slot[i], redo->origin, redo))
 			return true;
 	}
 	return false;
@@ -156,7 +162,7 @@ static void inherit_redo(struct inlay_lane *l, bool (*is_asked)(void *arg, uint6
 	for (uint32_t i = 0; i < INLAY_SLOTS_MAX; i++) {
 		struct inlay_slot_row *row = &l->row->redo[i];
 
-		if (row->origin && (is_in_slot(l, row->origin) || !row->prior_seq || !is_asked(arg, row->origin)))
+		if (row->origin && (is_in_slot(l, row) || !row->prior_seq || !is_asked(arg, row->origin)))
 			row->origin = 0;
 		l->expected += row->origin != 0;
 	}

@@ -272,6 +272,35 @@ static void missing_directories_are_made(void **state)
 	stop();
 }
 
+static bool note_step(struct fake_side *f, const struct inlay_call *c, struct inlay_reply *r)
+{
+	unsigned *steps = f->arg;
+
+	(void)r;
+	if (c->type == INLAY_MKDIR && steps[c->step]++)
+		fail_msg("step %u comes twice", c->step);
+	return false;
+}
+
+/* A successor of the process, which may know some of the directories already, must not take one's call for another's. */
+static void each_directory_made_is_a_step_of_its_own(void **state)
+{
+	static const char *const rules[] = {"local new/", NULL};
+	unsigned steps[8] = {0};
+
+	(void)state;
+	begin_test(rules);
+	side_make(INLAY_REMOTE, "rd/a/");
+	side_make(INLAY_REMOTE, "rd/a/b/");
+	w.side[INLAY_LOCAL].arg = steps;
+	w.side[INLAY_LOCAL].script = note_step;
+	assert_int_equal(t_make("rd/a/b/new", INLAY_MKDIR), 0);
+	assert_int_equal(side_has(INLAY_LOCAL, "rd/a/b/new"), 'd');
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(steps[i], 1);
+	stop();
+}
+
 static void making_directories_meets_trouble(void **state)
 {
 	static const char *const rules[] = {"local *.o", NULL};
@@ -579,6 +608,7 @@ static void links_stay_on_their_side(void **state)
 RUN_TESTS(cmocka_unit_test(lookups_follow_rules_and_sides), cmocka_unit_test(local_and_remote_files_have_different_numbers),
           cmocka_unit_test(failed_lookups_are_not_absence), cmocka_unit_test(halves_come_and_go),
           cmocka_unit_test(new_names_go_where_the_judge_says), cmocka_unit_test(missing_directories_are_made),
+          cmocka_unit_test(each_directory_made_is_a_step_of_its_own),
           cmocka_unit_test(making_directories_meets_trouble), cmocka_unit_test(a_directory_known_twice_is_stale),
           cmocka_unit_test(nameless_files_go_to_the_server), cmocka_unit_test(names_are_removed_where_they_are),
           cmocka_unit_test(hidden_files_are_not_removed), cmocka_unit_test(merged_directories_go_as_one),

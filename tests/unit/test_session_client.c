@@ -901,11 +901,17 @@ static bool asked(void *arg, uint64_t origin)
 	return origin == *(uint64_t *)arg;
 }
 
-static void submit_for(struct wire *w, struct call *k, uint16_t type, uint64_t id, uint64_t origin)
+static void submit_step(struct wire *w, struct call *k, uint16_t type, uint64_t id, uint64_t origin, uint32_t step)
 {
 	make(k, type, id);
 	k->c.origin = origin;
+	k->c.step = step;
 	inlay_lane_submit(&w->lane, &k->c, w->now);
+}
+
+static void submit_for(struct wire *w, struct call *k, uint16_t type, uint64_t id, uint64_t origin)
+{
+	submit_step(w, k, type, id, origin, 0);
 }
 
 /* As if the process had been killed: nothing of it is left but the row. */
@@ -960,6 +966,36 @@ static void a_successor_replays_what_is_asked_again(void **state)
 	inlay_lane_done(&w->lane);
 }
 
+/* A request may need several calls of a type: the successor's may begin with the second, as the first one's result is known to it. */
+static void a_successor_tells_steps_apart(void **state)
+{
+	static struct inlay_lane_row row;
+	struct wire *w = setup(0);
+	struct call first, second, again, fresh;
+	struct inlay_frame was;
+	uint64_t origin = 41;
+
+	(void)state;
+	memset(&row, 0, sizeof row);
+	inlay_lane_keep(&w->lane, &row);
+	open_lane(w, 1, false, 4);
+	submit_step(w, &first, INLAY_MKDIR, 1, 41, 1);
+	submit_step(w, &second, INLAY_MKDIR, 2, 41, 0);
+	was = last(w)->f;
+	assert_int_not_equal(first.c.slot, was.slot);
+	w = killed(&row, &origin);
+	open_lane(w, 1, true, 4);
+	assert_int_equal(w->lane.expected, 2);
+	submit_step(w, &fresh, INLAY_MKDIR, 3, 41, 2); /* was never sent */
+	assert_false(last(w)->f.flags & INLAY_FRAME_REPLAY);
+	submit_step(w, &again, INLAY_MKDIR, 2, 41, 0);
+	assert_int_equal(last(w)->f.slot, was.slot);
+	assert_int_equal(last(w)->f.seq, was.seq);
+	assert_true(last(w)->f.flags & INLAY_FRAME_REPLAY);
+	assert_int_equal(w->lane.expected, 1);
+	inlay_lane_done(&w->lane);
+}
+
 static void what_does_not_come_is_settled(void **state)
 {
 	static struct inlay_lane_row row;
@@ -986,11 +1022,53 @@ static void what_does_not_come_is_settled(void **state)
 	inlay_lane_done(&w->lane);
 }
 
+/* The server has forgotten the session, and opens another one. */
+static void open_anew(struct wire *w, uint8_t session)
+{
+	struct inlay_hello_rep m = {.version = 1, .slots = 4, .session = uuid(session), .boot = uuid(2), .lanes = 4,
+		.max_data = INLAY_DATA_MAX, .lease_ms = INLAY_LEASE_MS, .features = INLAY_FEATURE_RECLAIM,
+		.server = INLAY_STR("s"), .rules = INLAY_STR("")};
+	uint8_t body[1024];
+	struct inlay_writer out = inlay_writer(body, sizeof body);
+
+	inlay_lane_connected(&w->lane, w->now);
+	assert_int_equal(answer(w, last(w), -INLAY_ENOSESSION, NULL, 0), 0);
+	assert_int_equal(last(w)->f.type, INLAY_HELLO);
+	inlay_put_hello_rep(&out, &m);
+	assert_int_equal(answer(w, last(w), 0, body, (uint32_t)inlay_writer_len(&out)), 0);
+	if (w->lane.state == INLAY_LANE_RECLAIM)
+		inlay_lane_reclaimed(&w->lane, w->now);
+}
+
+static void both_steps_are_redone(void **state)
+{
+	static struct inlay_lane_row row;
+	struct wire *w = setup(0);
+	struct call first, second;
+	uint64_t origin = 41;
+
+	(void)state;
+	memset(&row, 0, sizeof row);
+	inlay_lane_keep(&w->lane, &row);
+	open_lane(w, 1, false, 4);
+	submit_step(w, &first, INLAY_MKDIR, 1, 41, 1);
+	submit_step(w, &second, INLAY_MKDIR, 2, 41, 0);
+	w = killed(&row, &origin);
+	open_anew(w, 7);
+	submit_step(w, &first, INLAY_MKDIR, 1, 41, 1);
+	assert_true(last(w)->f.flags & INLAY_FRAME_REDO);
+	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	submit_step(w, &second, INLAY_MKDIR, 2, 41, 0);
+	assert_true(last(w)->f.flags & INLAY_FRAME_REDO);
+	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
+	assert_int_equal(w->lane.expected, 0);
+	inlay_lane_done(&w->lane);
+}
+
 /* Client and server are killed, one after the other: what was under way is redone by its number in the first session. */
 static void a_successor_redoes_over_a_lost_session(void **state)
 {
 	static struct inlay_lane_row row;
-	uint8_t body[1024];
 	struct wire *w = setup(0);
 	struct call first, again;
 	struct inlay_frame was;
@@ -1004,19 +1082,8 @@ static void a_successor_redoes_over_a_lost_session(void **state)
 	was = last(w)->f;
 	for (int round = 0; round < 2; round++) { /* killed once more before it came to ask */
 		w = killed(&row, &origin);
-		inlay_lane_connected(&w->lane, w->now);
-		assert_int_equal(answer(w, last(w), -INLAY_ENOSESSION, NULL, 0), 0);
-		assert_int_equal(last(w)->f.type, INLAY_HELLO);
-		struct inlay_hello_rep m = {.version = 1, .slots = 4, .session = uuid((uint8_t)(7 + round)), .boot = uuid(2), .lanes = 4,
-			.max_data = INLAY_DATA_MAX, .lease_ms = INLAY_LEASE_MS, .features = INLAY_FEATURE_RECLAIM,
-			.server = INLAY_STR("s"), .rules = INLAY_STR("")};
-		struct inlay_writer out = inlay_writer(body, sizeof body);
-
-		inlay_put_hello_rep(&out, &m);
-		assert_int_equal(answer(w, last(w), 0, body, (uint32_t)inlay_writer_len(&out)), 0);
+		open_anew(w, (uint8_t)(7 + round));
 		assert_int_equal(w->lane.expected, 1);
-		if (w->lane.state == INLAY_LANE_RECLAIM)
-			inlay_lane_reclaimed(&w->lane, w->now);
 	}
 	submit_for(w, &again, INLAY_RENAME, 1, 41);
 	assert_true(last(w)->f.flags & INLAY_FRAME_REDO);
@@ -1031,8 +1098,9 @@ static void a_successor_redoes_over_a_lost_session(void **state)
 }
 
 RUN_TESTS(
-	cmocka_unit_test(a_successor_replays_what_is_asked_again), cmocka_unit_test(what_does_not_come_is_settled),
-	cmocka_unit_test(a_successor_redoes_over_a_lost_session),cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_too_long_is_refused),
+	cmocka_unit_test(a_successor_replays_what_is_asked_again), cmocka_unit_test(a_successor_tells_steps_apart),
+	cmocka_unit_test(both_steps_are_redone), cmocka_unit_test(what_does_not_come_is_settled),
+	cmocka_unit_test(a_successor_redoes_over_a_lost_session), cmocka_unit_test(replies_come_in_any_order), cmocka_unit_test(a_call_too_long_is_refused),
 	cmocka_unit_test(hostile_frames_drop_the_connection), cmocka_unit_test(hostile_hello_drops),
 	cmocka_unit_test(refused_for_good_is_dead), cmocka_unit_test(refused_for_now_is_dropped),
 	cmocka_unit_test(resumed_lane_replays), cmocka_unit_test(lost_session_settles_calls),
