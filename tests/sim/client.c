@@ -86,6 +86,38 @@ struct sim_op *client_op(struct sim_prog *g, uint16_t type, void (*then)(struct 
 	return o;
 }
 
+/* ---- what is sent ---- */
+
+void __real_inlay_frame_put(uint8_t *p, const struct inlay_frame *f);
+void __wrap_inlay_frame_put(uint8_t *p, const struct inlay_frame *f);
+
+bool client_has_sent(const struct sim_op *o, const struct sim_sent *as)
+{
+	for (unsigned i = 0; i < o->sents && i < SENT_MAX; i++)
+		if (o->sent[i].session == as->session && o->sent[i].slot == as->slot && o->sent[i].seq == as->seq)
+			return true;
+	return false;
+}
+
+static void note_sent(struct sim_client *c, const uint8_t *head, const struct inlay_frame *f)
+{
+	inlay_list_each(it, &c->ops) {
+		struct sim_op *o = inlay_container(it, struct sim_op, link);
+		struct sim_sent as = {inlay_load32(client_session(c)->bytes) & 0xffffff, f->slot, (uint32_t)f->seq};
+
+		if (o->op.call.head == head && !client_has_sent(o, &as))
+			o->sent[o->sents++ % SENT_MAX] = as;
+	}
+}
+
+void __wrap_inlay_frame_put(uint8_t *p, const struct inlay_frame *f)
+{
+	__real_inlay_frame_put(p, f);
+	for (unsigned i = 0; i < sim_client_count; i++)
+		if (f->kind == INLAY_FRAME_REQUEST && sim_running == &sim_clients[i].proc)
+			note_sent(&sim_clients[i], p, f);
+}
+
 /* ---- what the redirector wants of its host ---- */
 
 static void repost(struct inlay_redirect *r, struct inlay_op *op)

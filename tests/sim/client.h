@@ -13,6 +13,7 @@
 #define CLIENTS_MAX 4u
 #define PROGS_MAX 6u
 #define FILES_MAX 3u
+#define SENT_MAX 16u
 
 struct sim_client;
 struct sim_prog;
@@ -30,6 +31,11 @@ struct sim_file {
 	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
 };
 
+/* Where its request stood in a session, which its first bytes tell. */
+struct sim_sent {
+	uint32_t session, slot, seq;
+};
+
 /* An operation under way. */
 struct sim_op {
 	struct inlay_op op;
@@ -44,6 +50,8 @@ struct sim_op {
 	struct sim_file *on;    /* of prog->files: what it works on, or a free one that it opens */
 	int name, to_name;
 	uint64_t dir, to_dir;   /* inodes */
+	struct sim_sent sent[SENT_MAX]; /* the last ones */
+	unsigned sents;
 	void (*then)(struct sim_op *o, int status);
 	struct inlay_node *found; /* looked up for this operation */
 	uint8_t *data;
@@ -101,6 +109,8 @@ void client_detach(struct sim_client *c);
 void client_kill(struct sim_client *c, bool mute);
 /* An operation of that program; NULL: out of work. */
 struct sim_op *client_op(struct sim_prog *g, uint16_t type, void (*then)(struct sim_op *o, int status));
+/* Whether it went out as this. */
+bool client_has_sent(const struct sim_op *o, const struct sim_sent *as);
 /* A node that was looked up is known no more; NULL is fine. */
 void client_forget(struct sim_client *c, unsigned lane, struct inlay_node *n);
 /* What the server says of its sessions. */

@@ -90,9 +90,13 @@ const struct inlay_uuid *ledger_session(uint32_t number)
 
 /* ---- whose request it is ---- */
 
-/* The client's operation of that type on that handle; owner: of locks. */
-static struct sim_op *on_handle(const struct inlay_request *rq, uint64_t handle, uint64_t owner)
+/*
+ * The client's operation on that handle that went out as this request. Another on the same handle may have been given up, and reach the
+ * server now.
+ */
+static struct sim_op *on_handle(const struct inlay_request *rq, uint64_t handle)
 {
+	const struct sim_sent as = {rq->record.tag, rq->record.slot, (uint32_t)rq->record.seq};
 	struct sim_client *c = client_of(rq->session->host);
 
 	if (!c)
@@ -100,8 +104,7 @@ static struct sim_op *on_handle(const struct inlay_request *rq, uint64_t handle,
 	inlay_list_each(it, &c->ops) {
 		struct sim_op *o = inlay_container(it, struct sim_op, link);
 
-		if (o->type == rq->type && !o->ended && o->op.file && o->op.file->handle == handle &&
-		    (rq->type != INLAY_LOCK || o->op.in.lock.owner == owner))
+		if (o->type == rq->type && !o->ended && o->op.file && o->op.file->handle == handle && client_has_sent(o, &as))
 			return o;
 	}
 	return NULL;
@@ -118,12 +121,12 @@ static uint32_t of_cred(const struct inlay_cred *cred)
 \
 		return inlay_get_##lower##_req(&r, &m) < 0 ? 0 : of_cred(&m.cred); \
 	}
-#define BY_HANDLE(NAME, lower, who) \
+#define BY_HANDLE(NAME, lower) \
 	case INLAY_##NAME: { \
 		struct inlay_##lower##_req m; \
 \
 		if (inlay_get_##lower##_req(&r, &m) == 0) \
-			o = on_handle(rq, m.handle, who); \
+			o = on_handle(rq, m.handle); \
 		return o ? o->number : 0; \
 	}
 
@@ -143,12 +146,12 @@ static uint32_t number_of(const struct inlay_request *rq)
 	BY_CRED(UNLINK, unlink)
 	BY_CRED(RMDIR, rmdir)
 	BY_CRED(RENAME, rename)
-	BY_HANDLE(READ, read, 0)
-	BY_HANDLE(COMMIT, commit, 0)
-	BY_HANDLE(CLOSE, close, 0)
-	BY_HANDLE(READDIR, readdir, 0)
-	BY_HANDLE(LOCK, lock, m.owner)
-	BY_HANDLE(TESTLOCK, testlock, 0)
+	BY_HANDLE(READ, read)
+	BY_HANDLE(COMMIT, commit)
+	BY_HANDLE(CLOSE, close)
+	BY_HANDLE(READDIR, readdir)
+	BY_HANDLE(LOCK, lock)
+	BY_HANDLE(TESTLOCK, testlock)
 	case INLAY_WRITE:
 		return rq->data_len >= 16 ? (uint32_t)inlay_load64(rq->data) : 0;
 	default:
@@ -175,15 +178,12 @@ static bool is_once(const struct entry *e)
 }
 
 /*
- * Asked for more than once in one session: what changes nothing, locks, and CLOSE, as reclaiming closes what it could not have in full
- * while the program may close it, too. In another session everything may be: the server
- * knows from its record what became of it. That it had an effect twice is what must not be, see ledger_effect().
+ * Asked for more than once in one session: what changes nothing, and locks. In another session everything may be: the server knows from
+ * its record what became of it. That it had an effect twice is what must not be, see ledger_effect().
  */
 static bool may_repeat(const struct entry *e, const struct inlay_request *rq)
 {
-	/* A COMMIT may: seed 100042 sends one anew in the same session, which is not explained yet. It loses nothing but the disk's word. */
-	return !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK || e->type == INLAY_CLOSE ||
-	       e->type == INLAY_COMMIT ||
+	return !(inlay_message_flags(e->type) & INLAY_MSG_MUTATES) || e->type == INLAY_LOCK ||
 	       memcmp(&e->session, &rq->session->id, sizeof e->session) != 0;
 }
 

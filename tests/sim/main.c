@@ -95,7 +95,7 @@ static void spoil_store(bool full)
 	f.percent = (unsigned)sim_between(5, 60);
 	f.status = statuses[sim_below(5)];
 	if (full)
-		inlay_memory_set_capacity(sim_store(), bytes, sim_chance(50) ? 8 : 1u << 20);
+		sim_server_room(bytes, sim_chance(50) ? 8 : 1u << 20);
 	else
 		sim_server_fault(&f);
 	sim_set(&run.mend, sim_now + sim_between(100 * MS, 5 * SEC));

@@ -85,6 +85,13 @@ void sim_server_fault(const struct sim_store_faults *f)
 		sim_trace("fault: store", f->percent, (uint64_t)-f->status, 0);
 }
 
+void sim_server_room(uint64_t bytes, uint64_t nodes)
+{
+	faulty = true;
+	sim_trace("fault: store has room", bytes, nodes, 0);
+	inlay_memory_set_capacity(inner, bytes, nodes);
+}
+
 /* ---- requests ---- */
 
 void __real_inlay_request_execute(struct inlay_request *rq);

@@ -37,6 +37,7 @@ uint64_t sim_server_boots(void);
 uint64_t sim_server_crashes(void); /* of its host */
 void sim_server_accept(struct sim_sock *s, const char *from);
 void sim_server_fault(const struct sim_store_faults *f); /* NULL: none any more */
+void sim_server_room(uint64_t bytes, uint64_t nodes); /* its store is as good as full */
 bool sim_server_faulty(void);           /* there were such faults in this run */
 struct inlay_store *sim_store(void);
 bool sim_server_dying(void);            /* nothing that it does has an effect any more */
