@@ -292,17 +292,22 @@ static int again_open(struct exec *x, const struct record_found *found)
 	return r;
 }
 
-/* Where in the file, from off on, the request's bytes stand; < 0: nowhere. */
+#define NOWHERE (-INLAY_ENOENT)
+
+/* Where in the file, from off on, the request's bytes stand; NOWHERE; or another status: it can't be told. */
 static int64_t find_append(struct exec *x, struct inlay_store_file *f, uint64_t off)
 {
 	size_t len = x->rq->data_len;
-	uint8_t *tail = len ? malloc(TAIL_MAX) : NULL;
-	int64_t n = tail ? x->ops->read(f, off, tail, TAIL_MAX, 0) : -1;
+	uint8_t *tail = malloc(TAIL_MAX);
+	int64_t n = tail ? x->ops->read(f, off, tail, TAIL_MAX, 0) : -INLAY_ENOMEM;
 	const uint8_t *at = n > 0 ? memmem(tail, (size_t)n, x->rq->data, len) : NULL;
-	int64_t found = at ? (int64_t)off + (at - tail) : -1;
 
+	if (at)
+		n = (int64_t)off + (at - tail);
+	else if (n >= 0)
+		n = n < TAIL_MAX ? NOWHERE : -INLAY_EIO;
 	free(tail);
-	return found;
+	return n;
 }
 
 /* The file as it is for reading, whatever the handle is for: an append is looked for in it. */
@@ -313,7 +318,7 @@ static int64_t find_append_by(struct exec *x, struct handle *h, const struct rec
 	int64_t at;
 
 	if (x->ops->open(h->file->node, NULL, INLAY_O_RDONLY, &f, &attr) < 0)
-		return -1;
+		return -INLAY_EIO;
 	at = find_append(x, f, in->size);
 	x->ops->file_unref(f);
 	return at;
@@ -324,15 +329,15 @@ static int decide_write(struct exec *x, const struct record_intent *in)
 	struct inlay_write_req m;
 	struct inlay_write_rep rep = {0};
 	struct handle *h;
-	int64_t at = -1;
+	int64_t at = NOWHERE;
 
 	if (inlay_get_write_req(&x->in, &m) < 0 || !(h = handle_get(x->ss, m.handle)))
 		return EXECUTE;
-	if (h->file->flags & INLAY_O_APPEND && !(m.flags & INLAY_WRITE_ZEROS))
+	if (h->file->flags & INLAY_O_APPEND && !(m.flags & INLAY_WRITE_ZEROS) && x->rq->data_len)
 		at = find_append_by(x, h, in);
 	handle_put(x->ss, m.handle);
 	if (at < 0)
-		return EXECUTE;
+		return at == NOWHERE ? EXECUTE : -INLAY_EIO; /* done or not, nobody knows */
 	rep.count = x->rq->data_len;
 	rep.size = (uint64_t)at + rep.count;
 	rep.verifier = inlay_load64(x->ex->server->boot.bytes);

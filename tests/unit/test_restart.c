@@ -898,6 +898,81 @@ static void equal_appends_are_told_apart(void **state)
 	world_done(&w);
 }
 
+/* As if they were there: nobody but A comes back. */
+static void others_stay_away(bool away)
+{
+	for (unsigned i = 0; i < CLIENTS * LANES; i++)
+		if (&w.client[i / LANES] != A)
+			w.client[i / LANES].wire[i % LANES].connected = away;
+}
+
+/* A's next request is one of that type. */
+static bool is_next(uint16_t type)
+{
+	for (unsigned i = 0; i < LANES; i++)
+		if (!inlay_list_empty(&A->wire[i].up))
+			return inlay_container(A->wire[i].up.next, struct parcel, link)->f.type == type;
+	return false;
+}
+
+/* A crash made the file shorter than it was when the append was noted first; then the server dies over it a second time. */
+static void an_append_is_done_once_though_its_server_dies_twice(void **state)
+{
+	struct inlay_file *log;
+	struct run *t;
+	char text[100];
+
+	(void)state;
+	world_init(&w, 14, 60000);
+	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	assert_int_equal(do_write(A, log, 0, "kept"), 0);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, log, 0, "gone with the crash"), 0);
+	t = dying(NOTED_ONLY, it_appends, log);
+	inlay_memory_crash(w.store);
+	w.hosts++;
+	server_start(&w);
+	others_stay_away(true);
+	while (!is_next(INLAY_WRITE))
+		assert_true(step(&w));
+	w.death = DONE_ONLY;
+	while (w.server)
+		assert_true(step(&w));
+	others_stay_away(false);
+	assert_int_equal(after(t), 0);
+	assert_int_equal(do_read(A, log, text, sizeof text), 0);
+	assert_string_equal(text, "keptsame");
+	do_close(A, log);
+	world_done(&w);
+}
+
+static int64_t broken_read(struct inlay_store_file *f, uint64_t off, void *buf, size_t len, uint32_t flags)
+{
+	(void)f, (void)off, (void)buf, (void)len, (void)flags;
+	return -INLAY_EIO;
+}
+
+/* Whether it was done can't be looked at: then it isn't done once more. */
+static void an_append_is_not_repeated_blindly(void **state)
+{
+	struct inlay_file *log;
+	struct run *t;
+	char text[100];
+
+	(void)state;
+	world_init(&w, 15, 60000);
+	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	t = dying(DONE_ONLY, it_appends, log);
+	int64_t (*whole)(struct inlay_store_file *f, uint64_t off, void *buf, size_t len, uint32_t flags) = w.ops.read;
+	w.ops.read = broken_read;
+	assert_int_equal(after(t), -INLAY_EIO);
+	w.ops.read = whole;
+	assert_int_equal(do_read(A, log, text, sizeof text), 0);
+	assert_string_equal(text, "same");
+	do_close(A, log);
+	world_done(&w);
+}
+
 /* What the record says was done, the host's crash has undone. */
 static void a_crash_of_the_host_undoes_what_was_recorded(void **state)
 {
@@ -1048,6 +1123,8 @@ int main(void)
 		cmocka_unit_test_teardown(each_change_happens_once, say_seed),
 		cmocka_unit_test(what_others_made_meanwhile_is_theirs),
 		cmocka_unit_test(equal_appends_are_told_apart),
+		cmocka_unit_test(an_append_is_done_once_though_its_server_dies_twice),
+		cmocka_unit_test(an_append_is_not_repeated_blindly),
 		cmocka_unit_test(a_crash_of_the_host_undoes_what_was_recorded),
 		cmocka_unit_test(a_damaged_record_does_no_harm),
 		cmocka_unit_test(what_others_did_before_it_is_redone_is_theirs),
