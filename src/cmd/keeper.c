@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -138,6 +139,18 @@ static void take_signal(struct keeper *k)
 	}
 }
 
+/* A successor is made for a process that is killed: there is no other way to hand over. */
+static void restart(struct keeper *k)
+{
+	eventfd_t count;
+
+	(void)eventfd_read(inlay_attachment_restart_fd(k->attachment), &count);
+	if (k->draining || inlay_attachment_guardian_fd(k->attachment) < 0)
+		return;
+	inlay_warning("restarting: another process takes over");
+	_exit(INLAY_EXIT_OK);
+}
+
 /* True: it is over in good order. False: given up. */
 static bool keeper_wait(struct keeper *k)
 {
@@ -156,13 +169,10 @@ static bool keeper_wait(struct keeper *k)
 			return true;
 		if (p[1].revents)
 			take_signal(k);
-		/* A successor is made for a process that is killed: there is no other way to hand over. */
-		if (p[3].revents && !k->draining && inlay_attachment_guardian_fd(k->attachment) >= 0) {
-			inlay_warning("restarting: another process takes over");
-			_exit(INLAY_EXIT_OK);
-		}
 		if (p[2].revents)
 			inlay_attachment_guard_again(k->attachment);
+		if (p[3].revents) /* after that: who hands over must have a guardian that lives */
+			restart(k);
 		if (inlay_clock_ms() >= k->deadline_ms) {
 			if (k->forced)
 				return false;

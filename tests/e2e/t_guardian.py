@@ -255,6 +255,32 @@ def test_guardian_restart(t):
     t.refused(t.inlay("restart", t.dir("other")), 1, "not attached")
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@test(root=True, timeout=60)
+def test_guardian_restart_while_detaching(t):
+    """inlay restart of an attachment that waits for a program before it detaches: it waits on, and quietly"""
+    a = t.attach(t.server())
+    t.file(f"{a.dir}/f", "x")
+    with open(f"{a.dir}/f"):
+        pid = redirector(a)
+        os.kill(pid, signal.SIGTERM)
+        wait_for("the detaching to begin", lambda: "programs have" in a.log())
+        asking = subprocess.Popen([t.program("inlay"), "restart", a.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        before = cpu_seconds(pid)
+        time.sleep(2)
+        t.true(cpu_seconds(pid) - before < 0.3, f"{cpu_seconds(pid) - before} s of work in 2 s")
+        asking.kill()
+        asking.wait()
+    wait_for("the detaching to end", lambda: not os.path.ismount(a.dir))
+    wait_for("the guardian to end", lambda: not guardians())
+
+
 @test(root=True, timeout=120)
 def test_guardian_server_away(t):
     """killed while the server is away: the successor waits for it as its predecessor did, status and detach --force work"""
