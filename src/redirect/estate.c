@@ -237,6 +237,14 @@ void inlay_estate_file_mark(struct inlay_estate *e, uint64_t number, unsigned ma
 		atomic_fetch_or_explicit(&row->marks, mark, memory_order_release);
 }
 
+void inlay_estate_file_unmark(struct inlay_estate *e, uint64_t number, unsigned mark)
+{
+	struct estate_file *row = file_of(e, number);
+
+	if (row && atomic_load_explicit(&row->marks, memory_order_relaxed) & mark)
+		atomic_fetch_and_explicit(&row->marks, ~mark, memory_order_release);
+}
+
 void inlay_estate_file_remote(struct inlay_estate *e, uint64_t number, uint64_t handle)
 {
 	struct estate_file *row = file_of(e, number);

@@ -53,6 +53,7 @@ enum inlay_file_mark { INLAY_FILE_LOCKED = 1, INLAY_FILE_LOCKS_OVER = 2, INLAY_F
 /* Opened for origin. */
 void inlay_estate_file(struct inlay_estate *e, const struct inlay_file *f, uint64_t origin);
 void inlay_estate_file_mark(struct inlay_estate *e, uint64_t number, unsigned mark);
+void inlay_estate_file_unmark(struct inlay_estate *e, uint64_t number, unsigned mark);
 /* Its listing's remote half. */
 void inlay_estate_file_remote(struct inlay_estate *e, uint64_t number, uint64_t handle);
 /* It passes through the kernel by this registration of its node's; 0: no more. */

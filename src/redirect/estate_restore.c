@@ -97,11 +97,11 @@ static void file_free(struct inlay_file *f)
 	free(f);
 }
 
-/* What was written by the predecessor and not synced is known to nobody here. */
-static void note_unsynced(const struct inlay_file *f)
+/* What was written by the predecessor and not synced is known to nobody here, until a sync has covered it. */
+static void note_unsynced(struct inlay_redirect *r, const struct inlay_file *f)
 {
 	if (f->side == INLAY_REMOTE && !f->is_dir && (f->flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY)
-		atomic_store(&f->node->changes, atomic_load(&f->node->synced) + 1);
+		inlay_unsynced_not_whole(r, f->node, 0);
 }
 
 /* The file of the row, with a reference to node, which is taken over. */
@@ -128,7 +128,7 @@ static int restore_file(const struct restore *s, const struct estate_file *row, 
 		node->backing_id = row->backing_id;
 		node->backing_users++;
 	}
-	note_unsynced(f);
+	note_unsynced(s->redirect, f);
 	return 0;
 }
 

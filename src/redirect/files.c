@@ -178,7 +178,7 @@ void inlay_op_write(struct inlay_op *op)
 	send_write(op, inlay_op_send);
 }
 
-bool inlay_file_take_loss(struct inlay_file *f)
+static bool take_loss(struct inlay_file *f)
 {
 	return atomic_load_explicit(&f->lost, memory_order_relaxed) && atomic_exchange(&f->lost, false);
 }
@@ -187,8 +187,10 @@ static void committed(struct inlay_op *op, const struct inlay_reply *r)
 {
 	int status = r->status;
 
-	if (status == 0 && inlay_file_take_loss(op->file))
+	if (status == 0 && take_loss(op->file))
 		status = -INLAY_EIO;
+	else if (status == 0) /* an earlier one has told, and the kernel has its answer */
+		inlay_estate_file_unmark(op->redirect->estate, op->file->number, INLAY_FILE_LOST);
 	if (r->status == 0)
 		inlay_unsynced_committed(op);
 	inlay_op_end(op, status);

@@ -101,9 +101,6 @@ bool inlay_held_restore(struct inlay_file *f, const struct inlay_lock_req *l, ui
 /* The next lock of the file that this run (redirect->reclaims) has not had yet, as a LOCK to be sent. */
 bool inlay_held_next(struct inlay_redirect *r, struct inlay_file *f, uint32_t run, struct inlay_lock_req *ret);
 
-/* True once after a loss: whoever gets it tells the program. */
-bool inlay_file_take_loss(struct inlay_file *f);
-
 /* A CLOSE that released locks of the node is done: locks that were refused for their sake ask again. */
 void inlay_locks_closed(struct inlay_redirect *r, struct inlay_node *node);
 /* A request for a lock of the node that was given up is undone: what waits for that is asked for. */

@@ -24,21 +24,6 @@ static uint64_t remote_handle(const struct inlay_file *f)
 	return f->listing ? inlay_listing_remote_handle(f->listing) : 0;
 }
 
-/* Of each open file by itself, as a local file's errors are. */
-static void note_loss(struct inlay_file *f)
-{
-	if (!f->is_dir && (f->flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY &&
-	    atomic_load(&f->node->changes) != atomic_load(&f->node->synced))
-		atomic_store(&f->lost, true);
-}
-
-static void mark_lost(struct inlay_redirect *r, struct inlay_file *f)
-{
-	note_loss(f);
-	if (atomic_load(&f->lost))
-		inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOST);
-}
-
 static void forget_changes(uint64_t number, void *object, void *arg)
 {
 	struct inlay_file *f = object;
@@ -70,10 +55,12 @@ static bool is_over(struct inlay_redirect *r, const struct inlay_file *f)
 static void collect(uint64_t number, void *object, void *arg)
 {
 	struct reclaim *rc = arg;
+	struct inlay_file *f = object;
 
-	if (rc->crashed && ((struct inlay_file *)object)->side == INLAY_REMOTE)
-		mark_lost(rc->redirect, object);
-	if (!remote_handle(object) || is_over(rc->redirect, object))
+	/* Of each open file by itself, as a local file's errors are. */
+	if (rc->crashed && atomic_load(&f->node->changes) != atomic_load(&f->node->synced))
+		inlay_unsynced_tell(rc->redirect, f);
+	if (!remote_handle(f) || is_over(rc->redirect, f))
 		return;
 	if (rc->count == rc->cap) {
 		size_t cap = rc->cap ? 2 * rc->cap : 64;

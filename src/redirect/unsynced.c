@@ -545,13 +545,27 @@ const struct inlay_change *inlay_unsynced_after(struct inlay_redirect *r, struct
 	return next == &k->changes ? NULL : inlay_container(next, struct inlay_change, of_file);
 }
 
+void inlay_unsynced_tell(struct inlay_redirect *r, struct inlay_file *f)
+{
+	if (f->side != INLAY_REMOTE || f->is_dir || (f->flags & INLAY_O_ACCMODE) == INLAY_O_RDONLY)
+		return;
+	atomic_store(&f->lost, true);
+	inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOST);
+}
+
+struct telling {
+	struct inlay_redirect *redirect;
+	const struct inlay_node *node;
+};
+
 static void tell(uint64_t number, void *object, void *arg)
 {
+	const struct telling *t = arg;
 	struct inlay_file *f = object;
 
 	(void)number;
-	if (f->side == INLAY_REMOTE && f->node == arg && !f->is_dir && (f->flags & INLAY_O_ACCMODE) != INLAY_O_RDONLY)
-		atomic_store(&f->lost, true);
+	if (f->node == t->node)
+		inlay_unsynced_tell(t->redirect, f);
 }
 
 void inlay_unsynced_lost(struct inlay_redirect *r, struct inlay_unsynced_file *k, unsigned lane)
@@ -559,7 +573,7 @@ void inlay_unsynced_lost(struct inlay_redirect *r, struct inlay_unsynced_file *k
 	struct gone gone;
 
 	gone_init(&gone);
-	inlay_table_each(r->files, tell, k->node);
+	inlay_table_each(r->files, tell, &(struct telling){r, k->node});
 	pthread_mutex_lock(&r->kept.lock);
 	begin_anew_locked(r, k->node, &gone);
 	file_check_locked(k, &gone);

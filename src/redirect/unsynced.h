@@ -66,6 +66,8 @@ const struct inlay_change *inlay_unsynced_after(struct inlay_redirect *r, struct
 void inlay_unsynced_lost(struct inlay_redirect *r, struct inlay_unsynced_file *k, unsigned lane);
 /* A crash has come over the files that are not whole: they begin anew. How many there were. */
 unsigned inlay_unsynced_drop_gaps(struct inlay_redirect *r, unsigned lane);
+/* Something that was written by it may be lost, as far as it can write: it is told. */
+void inlay_unsynced_tell(struct inlay_redirect *r, struct inlay_file *f);
 
 void inlay_unsynced_init(struct inlay_redirect *r);
 /* No file is open any more, no call under way. */

@@ -189,6 +189,9 @@ static void files_live_on_unless_they_are_asked_for_anew(void **state)
 	assert_null(file_of(number[4]));
 	/* What was written before is not known here: a crash of the server's host must be told. */
 	assert_true(file_of(number[0])->node->changes != file_of(number[0])->node->synced);
+	/* Until all is on its disk. */
+	inlay_redirect_sync(&w.r, 0);
+	assert_int_equal(file_of(number[0])->node->changes, file_of(number[0])->node->synced);
 	for (unsigned i = 0; i < 4; i += i ? 1 : 2)
 		assert_int_equal(t_close(file_of(number[i])), 0);
 	close_on_side(handle[1]); /* the two that are gone are open there still */

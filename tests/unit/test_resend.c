@@ -5,6 +5,7 @@
 #include "restart_support.h"
 
 #include "base/log.h"
+#include "redirect/estate_rows.h"
 #include "redirect/unsynced.h"
 
 #define A (&w.client[0])
@@ -273,6 +274,45 @@ static void what_the_store_refuses_is_told(void **state)
 	world_done(&w);
 }
 
+/* What is still to be told outlives the process, and what was told doesn't. */
+static void a_loss_is_left_to_the_successor(void **state)
+{
+	static const struct inlay_estate_caps caps = {.nodes = 64, .files = 64, .locks = 8};
+	void *memory = calloc(1, inlay_estate_len(&caps));
+	struct inlay_estate *e;
+	struct inlay_file *f;
+	const struct estate_file *row;
+
+	(void)state;
+	assert_non_null(memory);
+	assert_int_equal(inlay_estate_new(memory, &caps, &e), 0);
+	for (unsigned gap = 0; gap < 2; gap++) {
+		world_init(&w, 14, 60000);
+		A->r.estate = e;
+		f = do_create(A, "f", INLAY_O_RDWR);
+		row = &e->files[(uint32_t)f->number - 1];
+		assert_int_equal(row->number, f->number);
+		assert_int_equal(w.ops.syncfs(w.store), 0);
+		assert_int_equal(do_write(A, f, 0, "data"), 0);
+		if (gap)
+			assert_int_equal(do_copy(A, f, 0, 4, 4), 0);
+		else
+			inlay_memory_fail(w.store, "write", 1, 1, -INLAY_ENOSPC); /* when it is sent again */
+		assert_false(row->marks & INLAY_FILE_LOST);
+		crash();
+		assert_true(row->marks & INLAY_FILE_LOST);
+		assert_int_equal(do_sync(A, f), -INLAY_EIO);
+		assert_true(row->marks & INLAY_FILE_LOST); /* whoever is killed before the kernel has the answer has told nobody */
+		assert_int_equal(do_sync(A, f), 0);
+		assert_false(row->marks & INLAY_FILE_LOST);
+		do_close(A, f);
+		A->r.estate = NULL;
+		world_done(&w);
+	}
+	inlay_estate_free(e);
+	free(memory);
+}
+
 /* ---- bounds ---- */
 
 static int write_much(struct inlay_file *f, unsigned at)
@@ -423,6 +463,7 @@ int main(void)
 		cmocka_unit_test(a_durable_write_comes_after_older_ones),
 		cmocka_unit_test(what_failed_to_be_synced_stays_kept),
 		cmocka_unit_test(what_the_store_refuses_is_told),
+		cmocka_unit_test(a_loss_is_left_to_the_successor),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(a_stream_is_synced_as_it_goes),
 		cmocka_unit_test(large_parts_are_referred_to),
