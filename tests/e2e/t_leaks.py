@@ -14,6 +14,7 @@ from t_storm import Site
 
 MINUTES = float(os.environ.get("INLAY_SOAK_MINUTES", "0"))
 CALM = 12 if MINUTES else 3  # seconds: what is kept for a while, spare threads for 10 s, is given back
+KEPT = 16  # directories: of those that a session removed the server keeps the last ones, for who stands in them
 NOISE = {"memory": 512, "descriptors": 0.9, "threads": 0.9}  # KiB, count, count: over a whole run
 
 
@@ -41,6 +42,14 @@ def leaks(samples):
             if grown > max(noise, values[-1] * 0.02 if what == "memory" else 0):
                 found.append(f"{end}'s {what} by {grown:.1f} in {len(values)} rounds: {values}")
     return found
+
+
+def fill_what_is_kept(mounts):
+    """So that every sample holds as much of it."""
+    for mount in mounts:
+        for number in range(KEPT):
+            os.mkdir(f"{mount}/kept{number}")
+            os.rmdir(f"{mount}/kept{number}")
 
 
 def write_samples(samples):
@@ -109,6 +118,7 @@ def test_leaks(t):
             all_at_once(storm, *jobs, *[database] * bool(MINUTES))
         faults += sum(storm.counts.values())
         site.calm()
+        fill_what_is_kept(site.mounts)
         with open("/proc/sys/vm/drop_caches", "w") as f:
             f.write("2")  # the kernel remembers names, and so has the client remember nodes, as long as it has memory
         time.sleep(CALM)
