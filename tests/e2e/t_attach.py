@@ -238,7 +238,7 @@ def test_detach_force_stopped_server(t):
     server = t.server()
     a = t.attach(server)
     t.file(f"{a.dir}/f", "x")
-    server.proc.send_signal(signal.SIGSTOP)
+    server.freeze()
     stuck = t.start("cat", f"{a.dir}/f")
     time.sleep(0.5)
     t.true(stuck.poll() is None, "a request of a stopped server ended by itself")

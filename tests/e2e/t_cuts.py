@@ -130,7 +130,7 @@ def test_status_says_since_when(t):
         status = a.status()
         return status["health"], status["health_since_ms"] / 1000
 
-    t.eq(health()[0], "healthy")
+    wait_for("all connections", lambda: health()[0] == "healthy")
     begin = time.monotonic()
     proxy.shut = True
     proxy.break_some("close")

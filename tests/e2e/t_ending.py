@@ -50,7 +50,7 @@ def test_force_with_requests_under_way(t):
     holder = hold(t, f"{d}/locked", f"{d}/local")
     waiting = [t.start("python3", "-c", WAITER, f"{d}/{name}") for name in ("locked", "local") for _ in range(3)]
     time.sleep(1)
-    server.proc.send_signal(signal.SIGSTOP)
+    server.freeze()
     stuck = [t.start("cat", f"{d}/f") for _ in range(8)]
     stuck += [t.start("ls", f"{d}") for _ in range(2)]
     stuck += [t.start("touch", f"{d}/new{i}") for i in range(8)]
@@ -71,7 +71,7 @@ def test_force_with_the_server_gone(t):
     a = t.attach(server)
     pid = a.pid()
     open(f"{a.dir}/f").close()
-    server.proc.send_signal(signal.SIGSTOP)
+    server.freeze()
     stuck = [t.start("cat", f"{a.dir}/f") for _ in range(4)]
     time.sleep(0.3)
     server.stop(signal.SIGKILL)

@@ -77,7 +77,7 @@ def test_guardian_open_files(t):
         proc.communicate(b"\n", timeout=30)
 
 
-@test(root=True, timeout=120)
+@test(root=True, timeout=120, alone=True)
 def test_guardian_stall(t):
     """a take-over is a stall of less than a second for a program that reads without a pause; nothing fails"""
     a = t.attach(t.server())

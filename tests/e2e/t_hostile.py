@@ -165,7 +165,7 @@ def test_hostile_wrong_slots(t):
     check_serving(t, server, attachment)
 
 
-@test(root=True)
+@test(root=True, alone=True)
 def test_hostile_slow_and_silent(t):
     """clients that say nothing, or a byte at a time, or never read, hold up nobody"""
     server, attachment = serving(t)
@@ -570,7 +570,7 @@ def slowest(t, directory, seconds):
     return worst
 
 
-@test(root=True, timeout=120)
+@test(root=True, timeout=120, alone=True)
 def test_hostile_all_at_once(t):
     """floods, stalls, half frames, sessions and handles without end: another client's requests take under a second"""
     server, attachment = serving(t)

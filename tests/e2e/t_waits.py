@@ -75,7 +75,7 @@ def test_killed_while_the_server_is_stopped(t):
     """kill -9 ends a program at once, whatever it waits for, while the server is stopped and its connection stands"""
     server = t.server()
     a = t.attach(server)
-    procs = all_waiting(t, a.dir, lambda: server.proc.send_signal(signal.SIGSTOP))
+    procs = all_waiting(t, a.dir, server.freeze)
     kill_all(t, procs)
     server.proc.send_signal(signal.SIGCONT)
     wait_for("the attachment to work again", lambda: t.run("ls", a.dir).returncode == 0, 20)
@@ -120,7 +120,7 @@ def test_signals_while_the_server_is_away(t):
     """a program that handles a signal while it waits is not told that its rename was interrupted: it waits on"""
     server = t.server()
     a = t.attach(server)
-    for away in (lambda: server.proc.send_signal(signal.SIGSTOP), lambda: server.stop(signal.SIGKILL)):
+    for away in (server.freeze, lambda: server.stop(signal.SIGKILL)):
         proc = t.start(sys.executable, "-c", SIGNALLED, a.dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         t.eq(proc.stdout.readline(), b"ready\n")
         away()
@@ -159,7 +159,7 @@ def test_killed_with_locks(t):
              for name in names}
     for proc in procs.values():
         t.eq(proc.stdout.readline(), b"ready\n")
-    server.proc.send_signal(signal.SIGSTOP)
+    server.freeze()
     for name in names[4:]:
         procs[name].stdin.write(b"\n")
         procs[name].stdin.flush()

@@ -32,18 +32,19 @@ class Failed(Exception):
 
 
 class Entry:
-    def __init__(self, function, subject, timeout, root, quick):
+    def __init__(self, function, subject, timeout, root, quick, alone):
         self.name = function.__name__.removeprefix("test_").replace("_", "-")
         self.function, self.subject, self.timeout, self.root, self.quick = function, subject, timeout, root, quick
+        self.alone = alone
         self.module = function.__module__
         self.doc = function.__doc__ or ""
 
 
-def test(subject=False, timeout=60, root=False, quick=True):
-    """subject: needs no more than a directory, and so can run on a local one. root: needs real privileges."""
+def test(subject=False, timeout=60, root=False, quick=True, alone=False):
+    """subject: needs no more than a directory, and so can run on a local one. root: needs real privileges. alone: no other beside it."""
 
     def add(function):
-        TESTS.append(Entry(function, subject, timeout, root, quick))
+        TESTS.append(Entry(function, subject, timeout, root, quick, alone))
         return function
 
     return add
@@ -162,6 +163,11 @@ class Server:
             return self.proc.wait(seconds * SLOW)
         except subprocess.TimeoutExpired:
             raise Failed(f"inlayd goes on after signal {number}: {self.log()[-500:]}") from None
+
+    def freeze(self):
+        """Returns once it does nothing any more: each of its threads stops by itself, on a busy machine some time after the signal."""
+        self.proc.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.proc.pid, os.WSTOPPED)
 
     def memory_kib(self):
         for line in open(f"/proc/{self.proc.pid}/status"):
