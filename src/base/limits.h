@@ -27,6 +27,7 @@
 #define INLAY_UNSYNCED_MAX (64u << 20)         /* bytes of changes that an attachment keeps until they are on the server's disk */
 #define INLAY_UNSYNCED_FILE_MAX (32u << 20)    /* of them, of one file: a stream must not push out all others */
 #define INLAY_UNSYNCED_SYNC (16u << 20)        /* at which the server is asked to sync */
+#define INLAY_UNSYNCED_FILES 16384u            /* files of which any are kept, or are known to be missing */
 #define INLAY_UNSYNCED_MS 5000u                /* how often it is asked at least, while there are any */
 
 #define INLAY_SESSIONS_MAX 65536u          /* of one server */

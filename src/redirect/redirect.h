@@ -55,6 +55,7 @@ struct inlay_unsynced {
 	uint64_t seq;              /* of the last change */
 	uint64_t asked;            /* up to which the sync under way covers them; 0: none is */
 	size_t bytes;
+	unsigned count;            /* of files */
 	unsigned lane;             /* of that sync */
 	uint64_t changed;          /* bytes of all changes that were answered */
 	uint64_t began, took, ended; /* the last sync, in such bytes: those are what time can be told by here */

@@ -89,7 +89,7 @@ static struct inlay_unsynced_file *file_of_locked(struct inlay_redirect *r, stru
 
 	if (k)
 		return k;
-	k = calloc(1, sizeof *k);
+	k = r->kept.count < INLAY_UNSYNCED_FILES ? calloc(1, sizeof *k) : NULL;
 	if (!k || !inlay_node_hold(n)) { /* the kernel has forgotten it: should it come back, it is another node */
 		free(k);
 		return NULL;
@@ -100,16 +100,18 @@ static struct inlay_unsynced_file *file_of_locked(struct inlay_redirect *r, stru
 	inlay_list_init(&k->gap.of_all);
 	k->gap.file = k;
 	inlay_list_append(&r->kept.files, &k->link);
+	r->kept.count++;
 	n->kept = k;
 	return k;
 }
 
 /* Not needed any more? */
-static void file_check_locked(struct inlay_unsynced_file *k, struct gone *g)
+static void file_check_locked(struct inlay_redirect *r, struct inlay_unsynced_file *k, struct gone *g)
 {
 	if (!inlay_list_empty(&k->changes) || !inlay_list_empty(&k->gap.of_all))
 		return;
 	k->node->kept = NULL;
+	r->kept.count--;
 	inlay_list_remove(&k->link);
 	inlay_list_append(&g->files, &k->link);
 }
@@ -150,7 +152,7 @@ static void gap_locked(struct inlay_redirect *r, struct inlay_node *n, struct go
 	struct inlay_unsynced_file *k = file_of_locked(r, n);
 	uint32_t changes = atomic_fetch_add_explicit(&n->changes, 1, memory_order_relaxed) + 1;
 
-	if (!k) /* without memory to find it by: until a COMMIT of its own */
+	if (!k) /* no room to find it by: until a COMMIT of its own */
 		return;
 	drop_changes_locked(r, k, g);
 	k->gap.len = changes;
@@ -223,13 +225,24 @@ static bool keep_locked(struct inlay_redirect *r, struct inlay_node *n, const st
 	return true;
 }
 
-static void sync_if_much(struct inlay_redirect *r, unsigned lane);
+/*
+ * Where a disk is slow for what is written, syncing again and again would slow down the writers: they may use four fifths of the time
+ * without. Whoever outgrows the bounds meanwhile isn't kept.
+ */
+static bool is_much_locked(const struct inlay_redirect *r)
+{
+	return (r->kept.bytes >= INLAY_UNSYNCED_SYNC || r->kept.count >= INLAY_UNSYNCED_FILES / 2) && !r->kept.syncing &&
+	       !r->kept.failed && r->kept.changed - r->kept.ended >= 4 * r->kept.took;
+}
+
+static void sync_begin(struct inlay_redirect *r, unsigned lane);
 
 /* c NULL: it can't be repeated, or there is no memory for it. */
 static void changed(struct inlay_redirect *r, unsigned lane, struct inlay_node *n, const struct inlay_file *f,
                     struct inlay_change *c, const struct answer *a)
 {
 	struct gone gone;
+	bool much;
 
 	gone_init(&gone);
 	pthread_mutex_lock(&r->kept.lock);
@@ -244,12 +257,14 @@ static void changed(struct inlay_redirect *r, unsigned lane, struct inlay_node *
 	else
 		gap_locked(r, n, &gone);
 	if (n->kept)
-		file_check_locked(n->kept, &gone);
+		file_check_locked(r, n->kept, &gone);
+	much = is_much_locked(r);
 	pthread_mutex_unlock(&r->kept.lock);
 	if (c)
 		change_free(r, c);
 	gone_free(r, &gone, lane);
-	sync_if_much(r, lane);
+	if (much)
+		sync_begin(r, lane);
 }
 
 /* ---- what happened ---- */
@@ -415,7 +430,7 @@ void inlay_unsynced_committed(struct inlay_op *op)
 		take_out_locked(r, c, &gone);
 	}
 	if (k)
-		file_check_locked(k, &gone);
+		file_check_locked(r, k, &gone);
 	pthread_mutex_unlock(&r->kept.lock);
 	gone_free(r, &gone, op->lane);
 }
@@ -432,7 +447,7 @@ static void settle(struct inlay_redirect *r, uint64_t upto)
 		if (c->seq > upto)
 			break;
 		take_out_locked(r, c, &gone);
-		file_check_locked(c->file, &gone);
+		file_check_locked(r, c->file, &gone);
 	}
 	pthread_mutex_unlock(&r->kept.lock);
 	gone_free(r, &gone, r->kept.lane);
@@ -481,22 +496,6 @@ static void sync_begin(struct inlay_redirect *r, unsigned lane)
 	if (inlay_call_end(&r->kept.call, &w) < 0) /* unreachable: the room is for it */
 		abort();
 	(port->submit_later ? port->submit_later : port->submit)(port, lane, &r->kept.call);
-}
-
-/*
- * Where a disk is slow for what is written, syncing again and again would slow down the writers: they may use four fifths of the time
- * without. Whoever outgrows the bounds meanwhile isn't kept.
- */
-static void sync_if_much(struct inlay_redirect *r, unsigned lane)
-{
-	bool much;
-
-	pthread_mutex_lock(&r->kept.lock);
-	much = r->kept.bytes >= INLAY_UNSYNCED_SYNC && !r->kept.syncing && !r->kept.failed &&
-	       r->kept.changed - r->kept.ended >= 4 * r->kept.took;
-	pthread_mutex_unlock(&r->kept.lock);
-	if (much)
-		sync_begin(r, lane);
 }
 
 size_t inlay_redirect_kept(struct inlay_redirect *r)
@@ -576,7 +575,7 @@ void inlay_unsynced_lost(struct inlay_redirect *r, struct inlay_unsynced_file *k
 	inlay_table_each(r->files, tell, &(struct telling){r, k->node});
 	pthread_mutex_lock(&r->kept.lock);
 	begin_anew_locked(r, k->node, &gone);
-	file_check_locked(k, &gone);
+	file_check_locked(r, k, &gone);
 	pthread_mutex_unlock(&r->kept.lock);
 	gone_free(r, &gone, lane);
 }
@@ -594,7 +593,7 @@ unsigned inlay_unsynced_drop_gaps(struct inlay_redirect *r, unsigned lane)
 		if (is_whole(k->node))
 			continue;
 		begin_anew_locked(r, k->node, &gone);
-		file_check_locked(k, &gone);
+		file_check_locked(r, k, &gone);
 		count++;
 	}
 	pthread_mutex_unlock(&r->kept.lock);

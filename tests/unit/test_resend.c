@@ -352,6 +352,37 @@ static void memory_is_bounded(void **state)
 	world_done(&w);
 }
 
+/* Nor do many small files outgrow a bound: they are let go like any others. */
+static void so_is_the_number_of_files(void **state)
+{
+	struct inlay_file *f, *log;
+
+	(void)state;
+	world_init(&w, 15, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	inlay_memory_fail(w.store, "syncfs", 1, 1000000, -INLAY_EIO);
+	assert_int_equal(do_write(A, f, 0, "data"), 0);
+	for (unsigned i = 0; i < INLAY_UNSYNCED_FILES + 500; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "%u", i);
+		log = do_create(A, name, INLAY_O_WRONLY | (i % 2 ? INLAY_O_TRUNC : INLAY_O_APPEND));
+		assert_int_equal(do_write(A, log, 0, "line"), 0);
+		assert_int_equal(do_close(A, log), 0);
+	}
+	assert_true(inlay_nodes_count(A->r.nodes) <= INLAY_UNSYNCED_FILES + 2);
+	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	assert_int_equal(do_write(A, log, 0, "line"), 0);
+	crash();
+	must_hold(f, "data");
+	assert_int_equal(do_sync(A, f), 0);
+	assert_int_equal(do_sync(A, log), -INLAY_ESTALE); /* its name is gone */
+	do_close(A, f);
+	do_close(A, log);
+	world_done(&w);
+}
+
 /* Where the store keeps up, a stream is synced as it goes, and stays whole. */
 static void a_stream_is_synced_as_it_goes(void **state)
 {
@@ -465,6 +496,7 @@ int main(void)
 		cmocka_unit_test(what_the_store_refuses_is_told),
 		cmocka_unit_test(a_loss_is_left_to_the_successor),
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(so_is_the_number_of_files),
 		cmocka_unit_test(a_stream_is_synced_as_it_goes),
 		cmocka_unit_test(large_parts_are_referred_to),
 		cmocka_unit_test(resending_is_begun_again),
