@@ -44,21 +44,44 @@ static int do_allocate(struct client *c, struct inlay_file *f, uint64_t off, uin
 	return run_to_end(t);
 }
 
-static int do_copy(struct client *c, struct inlay_file *f, uint64_t off, uint64_t to, uint64_t len)
+/* Within the run's file. */
+static void ask_copy(struct run *t, uint64_t off, uint64_t to, uint64_t len)
 {
-	struct run *t = begin(c, NULL, f);
-	int status;
-
-	t->op.file2 = inlay_file_get(&c->r, f->number);
+	t->op.file2 = t->op.file;
 	t->op.in.io.off = off;
 	t->op.in.io.to_off = to;
 	t->op.in.io.len = len;
 	inlay_op_copy(&t->op);
+}
+
+static int do_copy(struct client *c, struct inlay_file *f, uint64_t off, uint64_t to, uint64_t len)
+{
+	struct run *t = begin(c, NULL, f);
+
+	ask_copy(t, off, to, len);
+	return run_to_end(t);
+}
+
+/* Moves what is on the lane of t alone, until t has ended. */
+static int run_alone(struct run *t)
+{
+	struct wire *x = &A->wire[t->op.lane];
+
 	while (!t->done)
-		assert_true(step(&w));
-	inlay_file_put(&c->r, t->op.file2);
-	status = finish(t);
-	return status;
+		assert_true(step_serve(x) || step_receive(x));
+	return finish(t);
+}
+
+/* A write on that lane, while all else stands still. */
+static int write_on_lane(struct inlay_file *f, unsigned lane, const char *text)
+{
+	struct run *t = begin(A, NULL, f);
+
+	t->op.lane = lane;
+	t->op.data = (const uint8_t *)text;
+	t->op.data_len = (uint32_t)strlen(text);
+	inlay_op_write(&t->op);
+	return run_alone(t);
 }
 
 static void crash(void)
@@ -203,6 +226,70 @@ static void what_others_wrote_later_stays(void **state)
 	}
 }
 
+/* A program on the server, which is known by the time alone. */
+static void write_on_server(const char *name, const char *text)
+{
+	struct inlay_store_node *root, *n;
+	struct inlay_store_file *f;
+	struct inlay_attr attr;
+	uint64_t size;
+
+	assert_int_equal(w.ops.root(w.store, &root), 0);
+	assert_int_equal(w.ops.lookup(root, NULL, inlay_str(name), &n, &attr), 0);
+	assert_int_equal(w.ops.open(n, NULL, INLAY_O_WRONLY, &f, &attr), 0);
+	assert_int_equal(w.ops.write(f, 0, text, strlen(text), INLAY_WRITE_FILE_SYNC, &size), strlen(text));
+	w.ops.file_unref(f);
+	w.ops.node_unref(n);
+	w.ops.node_unref(root);
+}
+
+/* Our own later write would hide what the file's time says: so each opening looks at it. */
+static void an_opening_sees_that_others_were_there(void **state)
+{
+	struct inlay_file *f, *again;
+
+	(void)state;
+	world_init(&w, 18, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, f, 0, "A first"), 0);
+	write_on_server("f", "B");
+	again = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(do_write(A, again, 7, "!"), 0);
+	crash();
+	must_hold(f, "B first");
+	assert_int_equal(do_sync(A, f), -INLAY_EIO);
+	do_close(A, f);
+	do_close(A, again);
+	world_done(&w);
+}
+
+/* A time that a program gives its file is no sign of others. */
+static void times_that_are_set_are_no_sign(void **state)
+{
+	struct inlay_file *f, *again;
+	struct run *t;
+
+	(void)state;
+	world_init(&w, 19, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, f, 0, "data"), 0);
+	t = begin(A, NULL, f);
+	t->op.node = inlay_node_ref(f->node);
+	t->op.in.set.valid = INLAY_SET_MTIME;
+	t->op.in.set.mtime.sec = INT64_C(1) << 32;
+	inlay_op_setattr(&t->op);
+	assert_int_equal(run_to_end(t), 0);
+	again = do_create(A, "f", INLAY_O_RDWR);
+	crash();
+	must_hold(f, "data");
+	assert_int_equal(do_sync(A, f), 0);
+	do_close(A, f);
+	do_close(A, again);
+	world_done(&w);
+}
+
 static void a_durable_write_comes_after_older_ones(void **state)
 {
 	struct inlay_file *f, *sync;
@@ -216,6 +303,7 @@ static void a_durable_write_comes_after_older_ones(void **state)
 	assert_int_equal(do_write(A, sync, 0, "STA"), 0);
 	crash();
 	must_hold(f, "STAtable");
+	assert_int_equal(A->lost, 0);
 	do_close(A, f);
 	do_close(A, sync);
 	world_done(&w);
@@ -239,7 +327,8 @@ static void what_failed_to_be_synced_stays_kept(void **state)
 	must_hold(f, "data");
 	/* What is written while a sync is under way isn't covered by it. */
 	inlay_redirect_sync(&A->r, 0);
-	assert_int_equal(do_write(A, f, 0, "DATA"), 0);
+	assert_true(step_serve(&A->wire[0]));
+	assert_int_equal(write_on_lane(f, 1, "DATA"), 0);
 	settle(&w);
 	assert_non_null(f->node->kept);
 	crash();
@@ -247,6 +336,68 @@ static void what_failed_to_be_synced_stays_kept(void **state)
 	inlay_redirect_sync(&A->r, 0);
 	settle(&w);
 	assert_null(f->node->kept);
+	do_close(A, f);
+	world_done(&w);
+}
+
+static void a_commit_covers_nothing_later(void **state)
+{
+	(void)state;
+	for (unsigned gap = 0; gap < 2; gap++) {
+		struct inlay_file *f;
+		struct run *commit, *later;
+
+		world_init(&w, 16, 60000);
+		f = do_create(A, "f", INLAY_O_RDWR);
+		assert_int_equal(do_write(A, f, 0, "data"), 0);
+		assert_int_equal(w.ops.syncfs(w.store), 0);
+		commit = begin(A, NULL, f);
+		inlay_op_commit(&commit->op);
+		assert_true(step_serve(&A->wire[commit->op.lane])); /* done, and its answer is on the way */
+		if (gap) {
+			later = begin(A, NULL, f);
+			later->op.lane = !commit->op.lane;
+			ask_copy(later, 0, 4, 4);
+			assert_int_equal(run_alone(later), 0);
+		} else {
+			assert_int_equal(write_on_lane(f, !commit->op.lane, "DATA"), 0);
+		}
+		assert_int_equal(run_to_end(commit), 0);
+		crash();
+		if (!gap)
+			must_hold(f, "DATA");
+		assert_int_equal(do_sync(A, f), gap ? -INLAY_EIO : 0);
+		do_close(A, f);
+		world_done(&w);
+	}
+}
+
+/* The same of a gap that came after it, though the file had one before. */
+static void a_commit_covers_no_later_gap(void **state)
+{
+	struct inlay_file *f;
+	struct run *commit;
+
+	(void)state;
+	world_init(&w, 17, 60000);
+	f = do_create(A, "f", INLAY_O_RDWR);
+	assert_int_equal(do_write(A, f, 0, "data"), 0);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_copy(A, f, 0, 4, 4), 0);
+	commit = begin(A, NULL, f);
+	inlay_op_commit(&commit->op);
+	assert_true(step_serve(&A->wire[commit->op.lane]));
+	inlay_unsynced_not_whole(&A->r, f->node, 0);
+	assert_int_equal(run_to_end(commit), 0);
+	/* It is found by the next sync still. */
+	assert_non_null(f->node->kept);
+	inlay_redirect_sync(&A->r, 0);
+	settle(&w);
+	assert_null(f->node->kept);
+	assert_int_equal(do_write(A, f, 0, "kept"), 0);
+	crash();
+	must_hold(f, "keptdata");
+	assert_int_equal(do_sync(A, f), 0);
 	do_close(A, f);
 	world_done(&w);
 }
@@ -491,8 +642,12 @@ int main(void)
 		cmocka_unit_test(an_empty_file_begins_anew),
 		cmocka_unit_test(what_cannot_be_repeated_is_told),
 		cmocka_unit_test(what_others_wrote_later_stays),
+		cmocka_unit_test(an_opening_sees_that_others_were_there),
+		cmocka_unit_test(times_that_are_set_are_no_sign),
 		cmocka_unit_test(a_durable_write_comes_after_older_ones),
 		cmocka_unit_test(what_failed_to_be_synced_stays_kept),
+		cmocka_unit_test(a_commit_covers_nothing_later),
+		cmocka_unit_test(a_commit_covers_no_later_gap),
 		cmocka_unit_test(what_the_store_refuses_is_told),
 		cmocka_unit_test(a_loss_is_left_to_the_successor),
 		cmocka_unit_test(memory_is_bounded),
