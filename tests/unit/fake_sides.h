@@ -186,7 +186,10 @@ static inline void fake_world_done(struct fake_world *w)
 	struct inlay_server_counts counts;
 
 	FAKE_REQUIRE(inlay_list_empty(&w->reposted) && inlay_list_empty(&w->r.waiters));
-	inlay_redirect_sync(&w->r, 0); /* nodes of which something is kept are known until it is durable */
+	/* Nodes of which something is kept are known until it is durable. */
+	FAKE_REQUIRE(inlay_nodes_count(w->r.nodes) == 1 + w->r.kept.count); /* the root */
+	inlay_redirect_sync(&w->r, 0);
+	FAKE_REQUIRE(w->r.kept.count == 0);
 	inlay_node_put(w->root);
 	FAKE_REQUIRE(inlay_nodes_count(w->r.nodes) == 1); /* the root */
 	FAKE_REQUIRE(inlay_table_count(w->r.files) == 0);

@@ -691,6 +691,24 @@ static inline int do_read(struct client *c, struct inlay_file *f, char *text, ui
 	return status;
 }
 
+/* Within the run's file. */
+static inline void ask_copy(struct run *t, uint64_t off, uint64_t to, uint64_t len)
+{
+	t->op.file2 = t->op.file;
+	t->op.in.io.off = off;
+	t->op.in.io.to_off = to;
+	t->op.in.io.len = len;
+	inlay_op_copy(&t->op);
+}
+
+static inline int do_copy(struct client *c, struct inlay_file *f, uint64_t off, uint64_t to, uint64_t len)
+{
+	struct run *t = begin(c, NULL, f);
+
+	ask_copy(t, off, to, len);
+	return run_to_end(t);
+}
+
 static inline int do_close(struct client *c, struct inlay_file *f)
 {
 	struct run *t = begin(c, NULL, f);

@@ -44,24 +44,6 @@ static int do_allocate(struct client *c, struct inlay_file *f, uint64_t off, uin
 	return run_to_end(t);
 }
 
-/* Within the run's file. */
-static void ask_copy(struct run *t, uint64_t off, uint64_t to, uint64_t len)
-{
-	t->op.file2 = t->op.file;
-	t->op.in.io.off = off;
-	t->op.in.io.to_off = to;
-	t->op.in.io.len = len;
-	inlay_op_copy(&t->op);
-}
-
-static int do_copy(struct client *c, struct inlay_file *f, uint64_t off, uint64_t to, uint64_t len)
-{
-	struct run *t = begin(c, NULL, f);
-
-	ask_copy(t, off, to, len);
-	return run_to_end(t);
-}
-
 /* Moves what is on the lane of t alone, until t has ended. */
 static int run_alone(struct run *t)
 {
