@@ -33,6 +33,11 @@
 #define INLAY_SESSIONS_MAX 65536u          /* of one server */
 #define INLAY_PEER_SESSIONS_MAX (INLAY_SESSIONS_MAX / 4u) /* of one address, or user of a Unix socket */
 #define INLAY_HANDLES_MAX (1u << 20)       /* open files of one session */
+#define INLAY_DESCRIPTORS_IDLE 4u          /* one in so many of a server's descriptors at most stays open for files that nobody uses just now */
+#define INLAY_DESCRIPTORS_KEPT 16u         /* and one in so many is kept for the server itself; connections and what they open share the rest: */
+#define INLAY_FILES_SHARE 4u               /* a place that holds more than so many times what is left for all opens no more, */
+#define INLAY_FILES_SMALL 28u              /* plus this divided by what the very session holds: who has little may have some more */
+#define INLAY_CONNS_SHARE 32u              /* the same for its connections, and for what it had open before a restart */
 #define INLAY_PINS_MAX (1u << 16)          /* nodes that the server keeps open for one session, where its store needs that */
 #define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session, waiters among them */
 #define INLAY_FILE_LOCKS_MAX 16384u        /* locks of one file */

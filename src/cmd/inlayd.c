@@ -39,6 +39,7 @@ struct daemon {
 	int signals;
 	int fds[LISTENERS_MAX];
 	size_t nfds;
+	uint32_t descriptors; /* that we may have; 0: unknown */
 	char *sockets[LISTENERS_MAX]; /* paths of Unix sockets that are ours to remove */
 	size_t nsockets;
 	mode_t umask; /* as started; the stores set the process's own to 0, for each caller's counts */
@@ -326,7 +327,7 @@ static unsigned loops_wanted(const struct inlayd_config *c)
 static int make(struct daemon *d)
 {
 	struct inlay_crew_config crew = {.loops = loops_wanted(&d->config), .spares_max = SPARES_MAX, .spin_us = SPIN_US};
-	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity};
+	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity, .descriptors = d->descriptors};
 	char state_dir[INLAYD_STATE_DIR_MAX];
 	int r = inlayd_boot(&config.boot);
 
@@ -402,7 +403,7 @@ int main(int argc, char **argv)
 		r = INLAY_EXIT_OK;
 	} else {
 		start_log(&d.config);
-		inlayd_raise_limits();
+		d.descriptors = inlayd_raise_limits();
 		umask(d.umask = umask(0)); /* there is no other way to ask */
 		r = work(&d);
 	}

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DESCRIPTORS_MAX (1u << 30)
 #define PASSED_FIRST 3 /* SD_LISTEN_FDS_START */
 
 void inlayd_notify(const char *state)
@@ -198,12 +199,14 @@ int inlayd_secret(const char *state_dir, struct inlay_hash_key *ret)
 	return r < 0 ? r : 1;
 }
 
-void inlayd_raise_limits(void)
+uint32_t inlayd_raise_limits(void)
 {
-	struct rlimit l;
+	struct rlimit l, most;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &l);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return 0;
+	most = (struct rlimit){l.rlim_max, l.rlim_max};
+	if (l.rlim_cur < l.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0)
+		l = most;
+	return l.rlim_cur < DESCRIPTORS_MAX ? (uint32_t)l.rlim_cur : DESCRIPTORS_MAX;
 }

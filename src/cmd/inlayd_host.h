@@ -27,7 +27,7 @@ int inlayd_secret(const char *state_dir, struct inlay_hash_key *ret);
 int inlayd_boot(struct inlay_uuid *ret);
 /* Writes the state directory's path (state_dir NULL: the default one); a status where there is no default. */
 int inlayd_state_dir(const char *state_dir, char *buf, size_t size) __attribute__((warn_unused_result));
-/* As many open files as the host allows. */
-void inlayd_raise_limits(void);
+/* As many open files as the host allows; how many that are, 0: it doesn't say. */
+uint32_t inlayd_raise_limits(void);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "server/execute.h"
 
+#include "base/log.h"
+
 #include <string.h>
 
 #define PAYLOAD_OFF_SMALL 128u
@@ -15,6 +17,8 @@ _Static_assert(PAYLOAD_OFF_SMALL >= INLAY_FRAME_HEADER + 64, "header and body go
 
 enum row_flags {
 	CHANGES = 1, /* refused on a read-only export */
+	OPENS = 2,   /* refused to who holds more than his share of descriptors */
+	REOPENS = 4, /* the same, but less strictly */
 };
 
 struct row {
@@ -28,9 +32,9 @@ static const struct row rows[INLAY_MESSAGE_TOP] = {
 	[INLAY_SETATTR] = {exec_setattr, CHANGES},
 	[INLAY_ACCESS] = {exec_access, 0},
 	[INLAY_READLINK] = {exec_readlink, 0},
-	[INLAY_OPEN] = {exec_open, 0},
-	[INLAY_CREATE] = {exec_create, CHANGES},
-	[INLAY_TMPFILE] = {exec_tmpfile, CHANGES},
+	[INLAY_OPEN] = {exec_open, OPENS},
+	[INLAY_CREATE] = {exec_create, CHANGES | OPENS},
+	[INLAY_TMPFILE] = {exec_tmpfile, CHANGES | OPENS},
 	[INLAY_MKDIR] = {exec_mkdir, CHANGES},
 	[INLAY_MKNOD] = {exec_mknod, CHANGES},
 	[INLAY_SYMLINK] = {exec_symlink, CHANGES},
@@ -42,7 +46,7 @@ static const struct row rows[INLAY_MESSAGE_TOP] = {
 	[INLAY_WRITE] = {exec_write, CHANGES},
 	[INLAY_COMMIT] = {exec_commit, 0},
 	[INLAY_CLOSE] = {exec_close, 0},
-	[INLAY_OPENDIR] = {exec_opendir, 0},
+	[INLAY_OPENDIR] = {exec_opendir, OPENS},
 	[INLAY_READDIR] = {exec_readdir, 0},
 	[INLAY_STATFS] = {exec_statfs, 0},
 	[INLAY_SYNCFS] = {exec_syncfs, 0},
@@ -58,7 +62,7 @@ static const struct row rows[INLAY_MESSAGE_TOP] = {
 	[INLAY_LOCK_CANCEL] = {exec_lock_cancel, 0},
 	[INLAY_FORGET] = {exec_forget, 0},
 	[INLAY_LEASE_RETURN] = {exec_lease_return, 0},
-	[INLAY_REOPEN] = {exec_reopen, 0},
+	[INLAY_REOPEN] = {exec_reopen, REOPENS},
 	[INLAY_RECLAIM_DONE] = {exec_reclaim_done, 0},
 };
 
@@ -116,6 +120,16 @@ uint64_t exec_modified(const struct exec *x)
 	return (uint64_t)t.sec * 1000000000u + t.nsec;
 }
 
+/* Before anything is made; requests at the same moment may pass it together, which is what is kept for the server bears. */
+static bool has_room(struct inlay_session *ss, uint32_t share)
+{
+	if (session_may_take(ss, share))
+		return true;
+	if (origin_may_complain(ss->server))
+		inlay_warning("client %s at %s has its share of open files: more are refused", ss->host, ss->peer);
+	return false;
+}
+
 static int run(struct exec *x)
 {
 	const struct row *row = x->rq->type < INLAY_MESSAGE_TOP ? &rows[x->rq->type] : NULL;
@@ -125,6 +139,8 @@ static int run(struct exec *x)
 		return -INLAY_EPROTO;
 	if (__atomic_load_n(&x->ss->over, __ATOMIC_ACQUIRE))
 		return -INLAY_ENOSESSION;
+	if (row->flags & (OPENS | REOPENS) && !has_room(x->ss, row->flags & OPENS ? INLAY_FILES_SHARE : INLAY_CONNS_SHARE))
+		return -INLAY_EMFILE;
 	r = row->handler(x);
 	if (x->bad)
 		return -INLAY_EPROTO;

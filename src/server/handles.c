@@ -24,6 +24,7 @@ static void handle_release(void *object, void *arg)
 	if (__atomic_load_n(&h->locked, __ATOMIC_ACQUIRE))
 		locks_drop(h->session->ex->locks, h->session, h);
 	h->file->store->ops->file_unref(h->file);
+	session_take(h->session, -HANDLE_DESCRIPTORS);
 	free(h->cred);
 	free(h);
 }
@@ -170,10 +171,12 @@ int handle_add(struct inlay_session *ss, struct inlay_store_file *f, const struc
 	if (h && (!cred || h->cred)) {
 		h->session = ss;
 		h->file = f;
+		session_take(ss, HANDLE_DESCRIPTORS); /* before somebody guesses its number and closes it */
 		r = table_add(ss, h, ret_id);
+		if (r >= 0)
+			return 0;
+		session_take(ss, -HANDLE_DESCRIPTORS);
 	}
-	if (r >= 0)
-		return 0;
 	f->store->ops->file_unref(f);
 	if (h)
 		free(h->cred);

@@ -77,6 +77,7 @@ struct inlay_session {
 	bool told_to_wait;    /* atomic: a lock was put off for the grace period */
 	bool over;            /* atomic: ended; requests under way finish, new ones fail */
 	uint32_t locks_held;  /* under the lock of locks.c */
+	uint32_t descriptors; /* atomic: that it holds, see origins.c */
 	/* local sessions: */
 	void (*wake)(void *arg, const struct inlay_event_lock_req *e);
 	void *wake_arg;
@@ -110,6 +111,8 @@ struct inlay_server {
 	struct inlay_hash_key secret;
 	uint32_t lease_ms, sessions_max, conns_max, peer_sessions_max, peer_conns_max;
 	uint64_t refused_ns; /* atomic: when a refusal was last said */
+	uint32_t descriptors_max; /* for connections and what they open; 0: not shared out */
+	uint32_t descriptors;     /* atomic: taken of them */
 	pthread_mutex_t origins_lock; /* the innermost */
 	struct inlay_map origins;     /* under it */
 	char *banner;
@@ -134,6 +137,8 @@ struct inlay_server {
 	struct inlay_map by_id;
 	uint32_t nsessions;
 };
+
+#define HANDLE_DESCRIPTORS 2 /* a file's own, and its node's */
 
 /* An open file or directory of a session. */
 struct handle {
@@ -236,6 +241,14 @@ int origin_enter(struct inlay_server *s, const char *name, struct origin **ret);
 int origin_enter_session(struct inlay_server *s, struct origin *o);
 /* One less of what it is; the reference stays. NULL is fine, here and below. */
 void origin_leave(struct inlay_server *s, struct origin *o, bool session);
+/* Whether a refusal may be logged, once in a while: a flood must not fill the log, too. Any thread. */
+bool origin_may_complain(struct inlay_server *s);
+/* Whether what it holds leaves it some of the process's descriptors. share: of limits.h. Any thread, as the next. */
+bool origin_may_take(struct inlay_server *s, const struct origin *o, uint32_t share);
+void origin_take(struct inlay_server *s, struct origin *o, int count); /* negative: gives back */
+/* The same for what a session opens. */
+bool session_may_take(const struct inlay_session *ss, uint32_t share);
+void session_take(struct inlay_session *ss, int count);
 void origin_put(struct inlay_server *s, struct origin *o);
 
 /* ---- peer.c ---- */

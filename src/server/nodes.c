@@ -85,6 +85,13 @@ static struct pin *pin_find(struct inlay_session *ss, const struct inlay_node_id
 	return NULL;
 }
 
+static void pin_free(struct inlay_session *ss, struct pin *p)
+{
+	node_put(p->node);
+	session_take(ss, -1);
+	free(p);
+}
+
 static int pin_add(struct inlay_session *ss, struct inlay_store_node *n, const struct inlay_node_id *id)
 {
 	struct pin *p = calloc(1, sizeof(*p)), *found;
@@ -96,13 +103,14 @@ static int pin_add(struct inlay_session *ss, struct inlay_store_node *n, const s
 	found = pin_find(ss, id);
 	if (found) {
 		found->count++;
-	} else if (ss->nodes.count >= INLAY_PINS_MAX) {
+	} else if (ss->nodes.count >= INLAY_PINS_MAX || !session_may_take(ss, INLAY_FILES_SHARE)) {
 		full = true;
 	} else {
 		p->id = *id;
 		p->node = n;
 		p->count = 1;
 		n->store->ops->node_ref(n);
+		session_take(ss, 1);
 		inlay_map_add(&ss->nodes, &p->link, inlay_load64(id->bytes + TAG_OFF));
 	}
 	pthread_mutex_unlock(&ss->lock);
@@ -130,39 +138,44 @@ void node_forget(struct inlay_session *ss, const struct inlay_node_id *id, uint6
 		inlay_map_remove(&ss->nodes, &p->link);
 	}
 	pthread_mutex_unlock(&ss->lock);
-	if (!p)
-		return;
-	node_put(p->node);
-	free(p);
+	if (p)
+		pin_free(ss, p);
 }
 
 static void pin_drop(struct inlay_map_link *link, void *arg)
 {
-	struct pin *p = inlay_container(link, struct pin, link);
+	pin_free(arg, inlay_container(link, struct pin, link));
+}
 
-	(void)arg;
-	node_put(p->node);
-	free(p);
+static void removed_put(struct inlay_session *ss, struct inlay_store_node *n)
+{
+	node_put(n);
+	session_take(ss, -1);
 }
 
 void node_keep_removed(struct inlay_session *ss, struct inlay_store_node *n)
 {
 	struct inlay_store_node **place, *oldest;
 
+	if (!session_may_take(ss, INLAY_FILES_SHARE)) {
+		node_put(n);
+		return;
+	}
+	session_take(ss, 1);
 	pthread_mutex_lock(&ss->lock);
 	place = &ss->removed[ss->next_removed++ % (sizeof(ss->removed) / sizeof(ss->removed[0]))];
 	oldest = *place;
 	*place = n;
 	pthread_mutex_unlock(&ss->lock);
 	if (oldest)
-		node_put(oldest);
+		removed_put(ss, oldest);
 }
 
 void nodes_drop(struct inlay_session *ss)
 {
 	for (size_t i = 0; i < sizeof(ss->removed) / sizeof(ss->removed[0]); i++)
 		if (ss->removed[i])
-			node_put(ss->removed[i]);
-	inlay_map_each(&ss->nodes, pin_drop, NULL);
+			removed_put(ss, ss->removed[i]);
+	inlay_map_each(&ss->nodes, pin_drop, ss);
 	inlay_map_done(&ss->nodes);
 }

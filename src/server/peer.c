@@ -14,7 +14,6 @@
 #define MS UINT64_C(1000000) /* in ns */
 #define TICK_MAX_MS 1000u
 #define TICK_DRAIN_MS 10u
-#define REFUSALS_MS 1000u
 
 void peer_ref(struct peer *p)
 {
@@ -170,14 +169,10 @@ static void adopt(struct inlay_task *t)
 	inlay_list_append(&p->sl->peers, &p->link);
 }
 
-/* Once in a while: a flood must not fill the log, too. */
 static void say_refused(struct inlay_server *s, const char *name, int why)
 {
-	uint64_t now = clock_ns(), last = __atomic_load_n(&s->refused_ns, __ATOMIC_RELAXED);
-
-	if (last && now - last < REFUSALS_MS * MS)
+	if (!origin_may_complain(s))
 		return;
-	__atomic_store_n(&s->refused_ns, now, __ATOMIC_RELAXED);
 	inlay_warning("connection of %s refused: %s", name, why == -INLAY_ELIMIT ?
 		"the limit of connections is reached" : why == -INLAY_EMFILE ?
 		"too many connections from there" : "out of memory");

@@ -90,6 +90,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->conns_max = config->conns_max ? config->conns_max : INLAY_CONNS_MAX;
 	s->peer_sessions_max = config->peer_sessions_max ? config->peer_sessions_max : INLAY_PEER_SESSIONS_MAX;
 	s->peer_conns_max = config->peer_conns_max ? config->peer_conns_max : INLAY_PEER_CONNS_MAX;
+	s->descriptors_max = config->descriptors - config->descriptors / INLAY_DESCRIPTORS_IDLE - config->descriptors / INLAY_DESCRIPTORS_KEPT;
 	s->identify = config->identify;
 	s->file_clock = config->file_clock ? config->file_clock : host_clock;
 	s->late_clock = config->file_clock ? config->file_clock : host_late_clock;

@@ -37,6 +37,7 @@ struct inlay_server_config {
 	struct inlay_hash_key secret;   /* signs node ids: the same over restarts, known to nobody else */
 	uint32_t lease_ms;              /* 0: INLAY_LEASE_MS */
 	uint32_t sessions_max, conns_max, peer_sessions_max, peer_conns_max; /* 0: the limits of limits.h */
+	uint32_t descriptors;           /* that the process may have; shared out among those who connect. 0: without limit */
 	const char *banner;             /* program and version */
 	/*
 	 * A directory of this server's own, where it notes what must be known after a restart; NULL: nothing is kept. One that

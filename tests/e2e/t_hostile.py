@@ -583,8 +583,8 @@ def test_hostile_all_at_once(t):
                 try:
                     one()
                     counts[name] = counts.get(name, 0) + 1
-                except (OSError, EOFError, Failed, struct.error):
-                    pass
+                except (OSError, EOFError, Failed, struct.error, KeyError):
+                    pass  # KeyError: it was refused
         threads.append(threading.Thread(target=run, daemon=True))
 
     held = []
@@ -640,6 +640,51 @@ def test_hostile_all_at_once(t):
     for c in held:
         (c.sock if isinstance(c, Client) else c).close()
     check_serving(t, server, attachment)
+
+
+def from_elsewhere(server, source):
+    """A client at another address of the loopback network: another place."""
+    host, port = server.address.rsplit(":", 1)
+    c = Client(server.address, hello=False)
+    c.sock.close()
+    c.sock = socket.create_connection((host, int(port)), 10, source_address=(source, 0))
+    c.hello()
+    return c
+
+
+@test(root=True, timeout=120)
+def test_hostile_opens_everything(t):
+    """a client that opens as many files as it can, in many sessions, leaves others theirs: connecting, opening, listing"""
+    import resource
+    os.mkdir(f"{t.export()}/many")
+    for i in range(300):
+        t.file(f"{t.export()}/many/f{i}", "x")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4000, 4000))
+    server = t.server()
+    attachment, attackers, opened, refused = t.attach(server), [], 0, 0
+    for _ in range(14):
+        try:
+            c = from_elsewhere(server, "127.0.0.2")
+        except (OSError, EOFError):
+            continue  # not even that any more
+        attackers.append(c)
+        folder = c.walk("many")
+        for i in range(300):
+            status, reply, _ = c.call("LOOKUP", dir=folder, name=f"f{i}")
+            t.eq(status, "OK", "LOOKUP")
+            status = c.call("OPEN", node=reply["node"], flags=0)[0]
+            t.true(status in ("OK", "MFILE"), f"OPEN: {status}")
+            opened, refused = opened + (status == "OK"), refused + (status == "MFILE")
+    t.true(opened > 1000 and refused > 1000, f"{opened} opened, {refused} refused")
+    others = [Client(server.address) for _ in range(20)]
+    held = [open(f"{attachment.dir}/many/f{i}") for i in range(20)]
+    t.eq(len(os.listdir(f"{attachment.dir}/many")), 300)
+    t.file(f"{attachment.dir}/new", "x")
+    t.true("are refused" in server.log(), "nothing in the log")
+    for c in attackers + others:
+        c.sock.close()
+    for f in held:
+        f.close()
 
 
 class WorseServer(Relay):

@@ -746,8 +746,68 @@ static void nobody_takes_all_connections_and_sessions(void **state)
 	teardown();
 }
 
+/* Opens the root until that is refused, or 500 times; how often that was done. */
+static unsigned open_on_and_on(struct hand *h, uint64_t *seq, uint64_t *ret_last)
+{
+	struct inlay_opendir_rep rep;
+	unsigned n = 0;
+	int r;
+
+	while (n < 500 && (r = ASK(h, 0, ++*seq, 0, OPENDIR, opendir, .node = h->hello.root)) == 0) {
+		READ_REPLY(h, opendir, &rep);
+		*ret_last = rep.handle;
+		n++;
+	}
+	assert_true(n == 500 || r == -INLAY_EMFILE);
+	return n;
+}
+
+static void nobody_takes_all_open_files(void **state)
+{
+	static struct hand h[4];
+	struct inlay_server_config config = {.boot = {{1}}, .secret = {{11, 22}}, .banner = "test", .descriptors = 800};
+	uint64_t seq[4] = {0}, handle;
+	unsigned n;
+
+	(void)state;
+	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
+	assert_int_equal(inlay_crew_new(&(struct inlay_crew_config){.loops = 2, .spares_max = 4}, &crew), 0);
+	assert_int_equal(inlay_server_new(&config, crew, &server), 0);
+	add_export(server, "data", false);
+	assert_int_equal(inlay_crew_start(crew), 0);
+	/* 550 are shared out: one place gets four fifths, and little more by another session */
+	for (unsigned i = 0; i < 2; i++) {
+		hand_open_from(&h[i], "[::1]:1000", 0);
+		assert_int_equal(hello(&h[i], (struct inlay_hello_req){.lane = 0}), 0);
+	}
+	n = open_on_and_on(&h[0], &seq[0], &handle);
+	assert_in_range(n, 215, 225);
+	n = open_on_and_on(&h[1], &seq[1], &handle);
+	assert_in_range(n, 5, 20);
+	/* What is refused has done nothing. */
+	assert_int_equal(ASK(&h[0], 0, ++seq[0], 0, CREATE, create, .dir = h[0].hello.root, .name = INLAY_STR("f"), .flags = INLAY_O_RDWR),
+		-INLAY_EMFILE);
+	assert_int_equal(ASK(&h[0], 0, ++seq[0], 0, LOOKUP, lookup, .dir = h[0].hello.root, .name = INLAY_STR("f")), -INLAY_ENOENT);
+	/* The twins: others connect, and open as many as there are left for them; and who closes one may open one. */
+	for (unsigned i = 2; i < 4; i++) {
+		hand_open_from(&h[i], i == 2 ? "10.1.1.1:3000" : "10.1.1.2:3000", 0);
+		assert_int_equal(hello(&h[i], (struct inlay_hello_req){.lane = 0}), 0);
+		assert_in_range(open_on_and_on(&h[i], &seq[i], &handle), 5, 45);
+	}
+	assert_int_equal(ASK(&h[3], 0, ++seq[3], 0, CLOSE, close, .handle = handle), 0);
+	assert_int_equal(open_on_and_on(&h[3], &seq[3], &handle), 1);
+	/* All of it comes back with the session. */
+	assert_int_equal(ASK(&h[0], 0, ++seq[0], 0, BYE, bye, ), 0);
+	assert_true(is_closed(&h[0]));
+	assert_true(open_on_and_on(&h[1], &seq[1], &handle) > 150);
+	for (unsigned i = 0; i < 4; i++)
+		close(h[i].fd);
+	teardown();
+}
+
 RUN_TESTS(cmocka_unit_test(the_first_frame_is_small), cmocka_unit_test(who_sends_too_slowly_is_cut_off),
 	cmocka_unit_test(who_never_reads_is_cut_off), cmocka_unit_test(nobody_takes_all_connections_and_sessions),
+	cmocka_unit_test(nobody_takes_all_open_files),
 	cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
 	cmocka_unit_test(whom_the_host_does_not_know_is_nobody), cmocka_unit_test(a_session_has_one_user),
 	cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),

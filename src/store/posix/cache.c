@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static atomic_uint idle_all; /* of all stores: the descriptors are the process's */
+
 static uint64_t id_hash(const struct posix_store *s, const struct inlay_store_id *id)
 {
 	return inlay_siphash(&s->key, id->bytes, id->len);
@@ -66,6 +68,7 @@ static void idle_leave(struct posix_store *s, struct posix_node *n)
 	if (n->in_gone)
 		atomic_fetch_sub(&s->gone_count, 1);
 	atomic_fetch_sub(&s->idle_count, 1);
+	atomic_fetch_sub(&idle_all, 1);
 }
 
 /* Under the shard's lock: takes an idle node out of the cache. */
@@ -216,12 +219,12 @@ void posix_node_ref(struct posix_node *n)
 /* The last reference, under the shard's lock. Returns a node to free: this one, an older one, or none. */
 static struct posix_node *node_idle(struct posix_store *s, struct posix_shard *shard, struct posix_node *n)
 {
-	unsigned idle = atomic_fetch_add(&s->idle_count, 1) + 1;
+	unsigned idle = atomic_fetch_add(&s->idle_count, 1) + 1, all = atomic_fetch_add(&idle_all, 1) + 1;
 
 	idle_enter(s, shard, n);
 	if (s->base.ops->pins_nodes)
 		; /* nothing finds it again */
-	else if (idle > s->idle_max)
+	else if (idle > s->idle_max || all > s->idle_all_max)
 		n = inlay_container(inlay_list_empty(&shard->gone) ? shard->lru.next : shard->gone.next, struct posix_node, lru);
 	else
 		return NULL;

@@ -74,6 +74,7 @@ struct posix_store {
 	struct posix_shard shards[POSIX_SHARDS];
 	atomic_uint idle_count, gone_count; /* gone ones are idle, too */
 	unsigned idle_max, idle_ms, gone_ms;
+	unsigned idle_all_max; /* of all stores of the process */
 	pthread_mutex_t mounts_lock;
 	struct posix_mount mounts[POSIX_MOUNTS_MAX]; /* [0] is the root's; none with pinned nodes */
 	unsigned mount_count;

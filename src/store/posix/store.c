@@ -140,7 +140,7 @@ static int posix_syncfs(struct inlay_store *store)
 static const struct inlay_store_ops ops_handles = POSIX_OPS("posix", false);
 static const struct inlay_store_ops ops_pinned = POSIX_OPS("posix-pinned", true);
 
-/* Every node and file is a descriptor: take as many as the host lets us, keep a quarter for idle nodes at most. */
+/* Every node and file is a descriptor: take as many as the host lets us, keep a part for idle nodes at most. */
 static unsigned idle_bound(void)
 {
 	struct rlimit limit;
@@ -153,7 +153,8 @@ static unsigned idle_bound(void)
 		if (setrlimit(RLIMIT_NOFILE, &most) == 0)
 			limit = most;
 	}
-	return limit.rlim_cur / 4 > 1u << 20 ? 1u << 20 : (unsigned)(limit.rlim_cur / 4);
+	limit.rlim_cur /= INLAY_DESCRIPTORS_IDLE;
+	return limit.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned)limit.rlim_cur;
 }
 
 void inlay_posix_set_idle(struct inlay_store *s, unsigned count, unsigned ms)
@@ -197,7 +198,7 @@ int inlay_posix_open(int dir_fd, uint32_t flags, struct inlay_store **ret)
 	s->flags = flags;
 	s->root_fd = -1;
 	s->base.ops = &ops_handles;
-	s->idle_max = idle_bound();
+	s->idle_max = s->idle_all_max = idle_bound();
 	s->idle_ms = POSIX_IDLE_MS;
 	s->gone_ms = POSIX_GONE_MS;
 	pthread_mutex_init(&s->mounts_lock, NULL);
