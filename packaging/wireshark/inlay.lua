@@ -327,13 +327,13 @@ local messages = {
 		name = "WRITE", event = false, request_data = true, reply_data = false,
 		request = {
 			{"U64", "handle", "open file"},
-			{"U64", "off", "byte offset; ignored with INLAY_O_APPEND"},
-			{"U32", "flags", "1 data sync, 2 file sync, 4 kill privileges, 8 zeros"},
+			{"U64", "off", "byte offset; ignored with INLAY_O_APPEND, but for flag 16"},
+			{"U32", "flags", "1 data sync, 2 file sync, 4 kill privileges, 8 zeros, 16 at the offset"},
 			{"U32", "zeros", "with flag 8: bytes"}
 		},
 		reply = {
 			{"U64", "verifier", "first half of HELLO's boot, to compare with COMMIT's"},
-			{"U64", "size", "file size afterwards"},
+			{"U64", "size", "file size afterwards; of an append: its end"},
 			{"U32", "count", "bytes written"},
 			{"U32", "flags", "1 data is durable, 2 file is durable, 4 shared: see Sent again"},
 			{"U64", "modified", "server's clock afterwards, in ns: the file's modification time is not later"}

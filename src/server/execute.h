@@ -47,6 +47,8 @@ void exec_end(struct exec *x, int r);
 int exec_open_flags_ok(const struct exec *x, uint32_t flags);
 /* READ, cut in two. open: decodes and checks; 0: handle_put() must follow. reply: writes x->out. */
 int exec_read_open(struct exec *x, struct inlay_read_req *m, struct handle **ret);
+/* The write's place is the end of the file. */
+bool exec_appends(const struct handle *h, const struct inlay_write_req *m);
 void exec_read_reply(struct exec *x, uint8_t *room, uint32_t len);
 /* Body room beyond INLAY_REQUEST_BODY: x->out writes to a chunk. */
 int exec_large_body(struct exec *x, size_t len);

@@ -202,6 +202,11 @@ int exec_read(struct exec *x)
 	return r;
 }
 
+bool exec_appends(const struct handle *h, const struct inlay_write_req *m)
+{
+	return h->file->flags & INLAY_O_APPEND && !(m->flags & INLAY_WRITE_AT);
+}
+
 /*
  * Zeros that a client sends as a number. Made by the file system where it can; not for appends, whose place only a
  * write finds out.
@@ -213,7 +218,7 @@ static int64_t write_zeros(struct exec *x, struct handle *h, const struct inlay_
 	struct inlay_attr attr;
 	int r;
 
-	if (h->file->flags & INLAY_O_APPEND || !inlay_store_offers(x->ex->store, fallocate))
+	if (exec_appends(h, m) || !inlay_store_offers(x->ex->store, fallocate))
 		return x->ops->write(h->file, m->off, zeros, len, flags, ret_size);
 	r = x->ops->fallocate(h->file, m->off, len, INLAY_FALLOC_ZERO, flags);
 	if (r == -INLAY_ENOTSUP || r == -INLAY_ENOSYS)
@@ -273,7 +278,7 @@ int exec_write(struct exec *x)
 	r = data_handle(x, m.handle, WRITES, &h);
 	if (r < 0)
 		return r;
-	if (h->file->flags & INLAY_O_APPEND)
+	if (exec_appends(h, &m))
 		m.off = 0;
 	r = exec_range_ok(m.off, len) ? write_from(x, h, &m, len) : -INLAY_EFBIG;
 	handle_put(x->ss, m.handle);

@@ -333,7 +333,7 @@ static int decide_write(struct exec *x, const struct record_intent *in)
 
 	if (inlay_get_write_req(&x->in, &m) < 0 || !(h = handle_get(x->ss, m.handle)))
 		return EXECUTE;
-	if (h->file->flags & INLAY_O_APPEND && !(m.flags & INLAY_WRITE_ZEROS) && x->rq->data_len)
+	if (exec_appends(h, &m) && !(m.flags & INLAY_WRITE_ZEROS) && x->rq->data_len)
 		at = find_append_by(x, h, in);
 	handle_put(x->ss, m.handle);
 	if (at < 0)
@@ -378,7 +378,7 @@ static void note_size(struct exec *x, struct record_intent *in)
 
 	if (inlay_get_write_req(&x->in, &m) < 0 || !(h = handle_get(x->ss, m.handle)))
 		return;
-	if (h->file->flags & INLAY_O_APPEND && x->ops->getattr(h->file->node, h->file, &attr) == 0)
+	if (exec_appends(h, &m) && x->ops->getattr(h->file->node, h->file, &attr) == 0)
 		in->size = attr.size;
 	handle_put(x->ss, m.handle);
 }
@@ -507,7 +507,7 @@ static bool is_twice(const struct inlay_request *rq)
 		return rows[rq->type].flags & TWICE;
 	if (inlay_get_write_req(&r, &m) < 0 || !(h = handle_get(rq->session, m.handle)))
 		return true; /* it fails */
-	append = h->file->flags & INLAY_O_APPEND;
+	append = exec_appends(h, &m);
 	handle_put(rq->session, m.handle);
 	return !append;
 }

@@ -114,7 +114,8 @@ struct inlay_store_ops {
 	int64_t (*read)(struct inlay_store_file *f, uint64_t off, void *buf, size_t len, uint32_t flags);
 	/*
 	 * Returns bytes written (short only when the store is full after some) and the file's size afterwards where it
-	 * is known cheaply, else 0. off is ignored for INLAY_O_APPEND. flags: enum inlay_write_flags less ZEROS.
+	 * is known cheaply, else 0. For INLAY_O_APPEND, unless flags say AT, off is ignored and the size is where these bytes end, which
+	 * lie together. flags: enum inlay_write_flags less ZEROS.
 	 */
 	int64_t (*write)(struct inlay_store_file *f, uint64_t off, const void *buf, size_t len, uint32_t flags,
 	                 uint64_t *ret_size);

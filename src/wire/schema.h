@@ -161,9 +161,11 @@
 /* The answer is the payload and then `zeros` zero bytes: a hole travels as a number. Fewer than len: end of file. */
 #define INLAY_READ_REP(F) F(U32, zeros, "zero bytes after the payload") F(U32, pad, "zero")
 /* Kept within INLAY_WRITE_HEAD_MAX with the frame header. */
-#define INLAY_WRITE_REQ(F) F(U64, handle, "open file") F(U64, off, "byte offset; ignored with INLAY_O_APPEND") \
-	F(U32, flags, "1 data sync, 2 file sync, 4 kill privileges, 8 zeros") F(U32, zeros, "with flag 8: bytes")
-#define INLAY_WRITE_REP(F) F(U64, verifier, "first half of HELLO's boot, to compare with COMMIT's") F(U64, size, "file size afterwards") \
+#define INLAY_WRITE_REQ(F) F(U64, handle, "open file") \
+	F(U64, off, "byte offset; ignored with INLAY_O_APPEND, but for flag 16") \
+	F(U32, flags, "1 data sync, 2 file sync, 4 kill privileges, 8 zeros, 16 at the offset") F(U32, zeros, "with flag 8: bytes")
+#define INLAY_WRITE_REP(F) F(U64, verifier, "first half of HELLO's boot, to compare with COMMIT's") \
+	F(U64, size, "file size afterwards; of an append: its end") \
 	F(U32, count, "bytes written") F(U32, flags, "1 data is durable, 2 file is durable, 4 shared: see Sent again") \
 	F(U64, modified, "server's clock afterwards, in ns: the file's modification time is not later")
 #define INLAY_COMMIT_REQ(F) F(U64, handle, "open file or directory") F(U32, flags, "1 data only") F(U32, pad, "zero")

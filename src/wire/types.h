@@ -110,7 +110,8 @@ enum inlay_write_flags {
 	INLAY_WRITE_FILE_SYNC = 1 << 1, /* data and metadata durable before the answer */
 	INLAY_WRITE_KILL_PRIV = 1 << 2, /* drop set-id bits */
 	INLAY_WRITE_ZEROS = 1 << 3,     /* no payload: `zeros` bytes of zero */
-	INLAY_WRITE_KNOWN = (1 << 4) - 1,
+	INLAY_WRITE_AT = 1 << 4,        /* at the offset, though the file is open with INLAY_O_APPEND */
+	INLAY_WRITE_KNOWN = (1 << 5) - 1,
 };
 
 /* Of the replies of WRITE, FALLOCATE and SETATTR. */

@@ -120,6 +120,23 @@ def test_clients_mmap_follows(t):
             t.eq(m[4000:4040], f"{i:04}".encode() * 10, f"round {i}")
 
 
+@test(subject=True)
+def test_clients_mmap_of_a_log(t):
+    """what is changed through a map of a file that is open for appending stays in its place"""
+    directory = t.subject()
+    t.file(f"{directory}/log", b"x" * 8192)
+    fd = os.open(f"{directory}/log", os.O_RDWR | os.O_APPEND)
+    try:
+        with mmap.mmap(fd, 0) as m:
+            m[0:5] = b"first"
+            m.flush()
+        os.write(fd, b"last")
+    finally:
+        os.close(fd)
+    with open(f"{directory}/log", "rb") as f:
+        t.eq(f.read(), b"first" + b"x" * 8187 + b"last")
+
+
 @test(subject=True, root=True, timeout=90)
 def test_clients_append(t):
     """O_APPEND by several programs of two clients and the server: no line lost, none torn"""

@@ -208,6 +208,25 @@ static void append_ignores_the_offset(struct contract *c)
 	expect(b, 1, "234");
 }
 
+/* It says where it went, and what has a place keeps it. */
+static void append_has_an_end(struct contract *c)
+{
+	struct inlay_store_file *a, *b;
+	uint64_t end;
+
+	sc_put(c, "f", "1");
+	OK(sc_open(c, NULL, "f", INLAY_O_WRONLY | INLAY_O_APPEND, &a));
+	OK(sc_open(c, NULL, "f", INLAY_O_RDWR | INLAY_O_APPEND | INLAY_O_DSYNC, &b));
+	assert_int_equal(c->ops->write(a, 100, "22", 2, 0, &end), 2);
+	assert_int_equal(end, 3);
+	assert_int_equal(c->ops->write(b, 0, "333", 3, 0, &end), 3);
+	assert_int_equal(end, 6);
+	assert_int_equal(c->ops->write(a, 1, "x", 1, INLAY_WRITE_AT, &end), 1);
+	assert_int_equal(c->ops->write(a, 0, "4", 1, INLAY_WRITE_DATA_SYNC, &end), 1);
+	assert_int_equal(end, 7);
+	sc_check(c, "f", "1x23334");
+}
+
 static void write_tells_the_size(struct contract *c)
 {
 	struct inlay_store_file *f = make(c, "f");
@@ -574,7 +593,7 @@ const struct contract_case contract_data_cases[] = {
 	CONTRACT_CASE(open_refuses),
 	CONTRACT_CASE(create_opens_what_exists),
 	CONTRACT_CASE(open_truncates),
-	CONTRACT_CASE(append_ignores_the_offset),
+	CONTRACT_CASE(append_ignores_the_offset), CONTRACT_CASE(append_has_an_end),
 	CONTRACT_CASE(write_tells_the_size),
 	CONTRACT_CASE(empty_write_changes_nothing),
 	CONTRACT_CASE(truncate_cuts_and_grows),

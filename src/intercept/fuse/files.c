@@ -102,8 +102,13 @@ void inlay_fuse_write(struct inlay_fuse_request *rq, const void *arg, size_t len
 	}
 	rq->op.in.io.off = in->offset;
 	rq->op.in.io.flags = in->write_flags & FUSE_WRITE_KILL_SUIDGID ? INLAY_WRITE_KILL_PRIV : 0;
-	/* Of mapped pages the kernel takes any count for all: what was not written would be dropped, and nobody told. */
+	/*
+	 * Of mapped pages the kernel takes any count for all: what was not written would be dropped, and nobody told. And they
+	 * have their place, by whichever open file they come.
+	 */
 	rq->op.in.io.whole = in->write_flags & FUSE_WRITE_CACHE;
+	if (rq->op.in.io.whole)
+		rq->op.in.io.flags |= INLAY_WRITE_AT;
 	rq->op.data = (const uint8_t *)(in + 1);
 	rq->op.data_len = in->size;
 	rq->op.data_hold = rq->chunk;

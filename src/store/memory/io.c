@@ -93,7 +93,7 @@ int64_t memory_op_write(struct inlay_store_file *f, uint64_t off, const void *bu
 		r = -INLAY_EINVAL;
 	if (r < 0)
 		return r;
-	if (f->flags & INLAY_O_APPEND)
+	if (f->flags & INLAY_O_APPEND && !(flags & INLAY_WRITE_AT))
 		off = inode->live.attr.size;
 	if (len) {
 		n = write_at(inode, off, buf, len);

@@ -15,13 +15,14 @@
 
 _Static_assert(INLAY_O_RDONLY == O_RDONLY && INLAY_O_WRONLY == O_WRONLY && INLAY_O_RDWR == O_RDWR, "access modes");
 
-/* INLAY_O_DIRECT stays advice: callers' buffers are not aligned, and the kernel would refuse them. */
+/*
+ * INLAY_O_DIRECT stays advice: callers' buffers are not aligned, and the kernel would refuse them. With O_APPEND no write could say
+ * its place: each that is to append says so (posix_write).
+ */
 static int host_flags(uint32_t flags)
 {
 	int host = (int)(flags & INLAY_O_ACCMODE);
 
-	if (flags & INLAY_O_APPEND)
-		host |= O_APPEND;
 	if (flags & INLAY_O_SYNC)
 		host |= O_SYNC;
 	if (flags & INLAY_O_DSYNC)
@@ -59,12 +60,24 @@ static int cred_copy(const struct inlay_cred *cred, struct inlay_cred **ret)
 	return 0;
 }
 
+static int position_lock(struct posix_file *f)
+{
+	f->position = malloc(sizeof(*f->position));
+	return f->position && pthread_mutex_init(f->position, NULL) == 0 ? 0 : -INLAY_ENOMEM;
+}
+
 int posix_file_new(struct posix_node *n, int fd, const struct inlay_cred *cred, uint32_t flags, struct posix_file **ret)
 {
 	struct posix_file *f = calloc(1, sizeof(*f));
 	int rc = f ? cred_copy(cred, &f->cred) : -INLAY_ENOMEM;
 
+	if (rc >= 0 && flags & INLAY_O_APPEND)
+		rc = position_lock(f);
 	if (rc < 0) {
+		if (f) {
+			free(f->position);
+			free(f->cred);
+		}
 		free(f);
 		close(fd);
 		return rc;
@@ -91,6 +104,9 @@ void posix_file_unref(struct inlay_store_file *file)
 	close(f->fd);
 	posix_listing_free(f->listing);
 	posix_node_unref(posix_node(f->base.node));
+	if (f->position)
+		pthread_mutex_destroy(f->position);
+	free(f->position);
 	free(f->cred);
 	free(f);
 }
@@ -123,6 +139,14 @@ static int open_exec(struct posix_node *n, const struct inlay_cred *cred, int ho
 	return rc < 0 ? rc : posix_reopen(n->fd, host);
 }
 
+static int open_as(struct posix_node *n, const struct inlay_cred *cred, int host, bool append)
+{
+	int rc = inlay_identity_enter(cred), fd = rc < 0 ? rc : posix_reopen(n->fd, host);
+
+	/* One that may only be appended to (chattr +a). */
+	return fd == -INLAY_EPERM && append ? posix_reopen(n->fd, host | O_APPEND) : fd;
+}
+
 /* A descriptor of a regular file that exists. */
 static int open_host(struct posix_node *n, const struct inlay_cred *cred, uint32_t flags)
 {
@@ -135,12 +159,7 @@ static int open_host(struct posix_node *n, const struct inlay_cred *cred, uint32
 		return n->type == S_IFLNK ? -INLAY_ELOOP : -INLAY_ENXIO;
 	if (flags_write(flags) && s->flags & INLAY_POSIX_READONLY)
 		return -INLAY_EROFS;
-	if (flags & INLAY_O_EXEC) {
-		fd = open_exec(n, cred, host);
-	} else {
-		rc = inlay_identity_enter(cred);
-		fd = rc < 0 ? rc : posix_reopen(n->fd, host);
-	}
+	fd = flags & INLAY_O_EXEC ? open_exec(n, cred, host) : open_as(n, cred, host, flags & INLAY_O_APPEND);
 	if (fd < 0)
 		return fd;
 	if (flags & INLAY_O_TRUNC && flags & INLAY_O_KILL_PRIV && posix_is_privileged(cred)) {

@@ -68,21 +68,33 @@ static int write_host_flags(uint32_t flags)
 	return flags & INLAY_WRITE_DATA_SYNC ? RWF_DSYNC : 0;
 }
 
-int64_t posix_write(
-	struct inlay_store_file *file, uint64_t off, const void *buf, size_t len, uint32_t flags, uint64_t *ret_size)
+/* In one piece, whose end the kernel leaves as the descriptor's position: others may have appended by the time that one asks for a size. */
+static int64_t append(struct posix_file *f, const void *buf, size_t len, int host, uint64_t *ret_end)
 {
-	struct posix_file *f = posix_file(file);
-	int host = write_host_flags(flags), rc = change_begin(f, flags & INLAY_WRITE_KILL_PRIV);
-	uint64_t size = 0;
-	size_t done = 0;
-	struct statx stx;
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
+	int64_t put;
+	off_t end;
 
-	if (rc < 0)
-		return rc;
-	if (file->flags & INLAY_O_APPEND)
-		off = 0;
+	pthread_mutex_lock(f->position);
+	put = TEMP_FAILURE_RETRY(pwritev2(f->fd, &iov, 1, -1, host | RWF_APPEND));
+	if (put < 0)
+		put = posix_errno();
+	end = lseek(f->fd, 0, SEEK_CUR);
+	pthread_mutex_unlock(f->position);
+	if (put >= 0)
+		*ret_end = end < 0 ? 0 : (uint64_t)end;
+	return put;
+}
+
+static int64_t put_at(struct posix_file *f, uint64_t off, const void *buf, size_t len, int host)
+{
+	size_t done = 0;
+
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -INLAY_EFBIG;
+	/* What may only be appended to has no places. */
+	if (f->position && fcntl(f->fd, F_GETFL) & O_APPEND)
+		return -INLAY_EPERM;
 	while (done < len) {
 		struct iovec iov = {(char *)(uintptr_t)buf + done, len - done};
 		ssize_t put = TEMP_FAILURE_RETRY(pwritev2(f->fd, &iov, 1, (off_t)(off + done), host));
@@ -93,11 +105,24 @@ int64_t posix_write(
 			break;
 		done += (size_t)put;
 	}
-	/* Whoever appends can't know where the end is now. */
-	if (file->flags & INLAY_O_APPEND && posix_statx(f->fd, &stx) >= 0)
-		size = stx.stx_size;
-	*ret_size = size;
 	return (int64_t)done;
+}
+
+int64_t posix_write(
+	struct inlay_store_file *file, uint64_t off, const void *buf, size_t len, uint32_t flags, uint64_t *ret_size)
+{
+	struct posix_file *f = posix_file(file);
+	int host = write_host_flags(flags), rc = change_begin(f, flags & INLAY_WRITE_KILL_PRIV);
+	int64_t put;
+
+	if (rc < 0)
+		return rc;
+	if (f->position && !(flags & INLAY_WRITE_AT))
+		return append(f, buf, len, host, ret_size);
+	put = put_at(f, off, buf, len, host);
+	if (put >= 0)
+		*ret_size = 0;
+	return put;
 }
 
 int posix_commit(struct inlay_store_file *f, uint32_t flags)
@@ -147,6 +172,8 @@ int64_t posix_copy(
 
 	if (rc < 0)
 		return rc;
+	if (target->position)
+		return -INLAY_EBADF;
 	if (from_off > INT64_MAX || to_off > INT64_MAX)
 		return -INLAY_EINVAL;
 	done = TEMP_FAILURE_RETRY(copy_file_range(

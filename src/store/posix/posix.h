@@ -102,6 +102,7 @@ struct posix_file {
 	atomic_uint refs;
 	struct inlay_cred *cred;       /* the opener, cut off after its groups; NULL for the process itself */
 	struct posix_listing *listing; /* of a directory */
+	pthread_mutex_t *position;     /* of fd, for as long as an append is under way; NULL: not opened with INLAY_O_APPEND */
 };
 
 static inline struct posix_store *posix_store(struct inlay_store *s)
