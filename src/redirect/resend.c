@@ -76,7 +76,7 @@ static void written(struct inlay_call *c, const struct inlay_reply *r)
 static void send_write(struct reclaim_item *it, const struct inlay_change *c)
 {
 	struct inlay_writer w = inlay_call_begin(&it->call, INLAY_WRITE, it->room, sizeof it->room);
-	struct inlay_write_req req = {.handle = it->handle, .off = c->off, .flags = c->flags};
+	struct inlay_write_req req = {.handle = it->handle, .off = c->off, .flags = c->flags | INLAY_WRITE_AT};
 
 	inlay_put_write_req(&w, &req);
 	it->call.data = c->data;

@@ -172,7 +172,7 @@ static bool may_keep_locked(const struct inlay_redirect *r, const struct inlay_n
 
 static void learn_opening(struct inlay_unsynced_file *k, const struct inlay_file *f)
 {
-	if (!f || f->side != INLAY_REMOTE || f->is_dir || !f->token || f->flags & INLAY_O_APPEND ||
+	if (!f || f->side != INLAY_REMOTE || f->is_dir || !f->token ||
 	    (f->flags & INLAY_O_ACCMODE) == INLAY_O_RDONLY || k->token)
 		return;
 	k->token = f->token;
@@ -292,19 +292,30 @@ static bool is_worth(struct inlay_redirect *r, struct inlay_node *n)
 	return worth;
 }
 
+/* Where it went. False: that isn't known. */
+static bool place_of(const struct inlay_op *op, uint64_t *ret)
+{
+	const struct inlay_write_rep *rep = &op->out.write;
+	bool append = op->file->flags & INLAY_O_APPEND && !(op->in.io.flags & INLAY_WRITE_AT);
+
+	*ret = append ? rep->size - rep->count : op->in.io.off;
+	return !append || rep->size >= rep->count;
+}
+
 void inlay_unsynced_written(struct inlay_op *op)
 {
 	const struct inlay_write_rep *rep = &op->out.write;
 	struct answer a = {.modified = rep->modified, .bytes = rep->count, .shared = rep->flags & INLAY_WRITTEN_SHARED,
 	                   .durable = rep->flags & INLAY_WRITTEN_DATA};
 	struct inlay_change *c = NULL;
+	uint64_t off;
 
 	if (op->file->side != INLAY_REMOTE || !rep->count)
 		return;
-	if (!(op->file->flags & INLAY_O_APPEND) && !(op->in.io.flags & INLAY_WRITE_ZEROS) && is_worth(op->redirect, op->file->node))
+	if (place_of(op, &off) && !(op->in.io.flags & INLAY_WRITE_ZEROS) && is_worth(op->redirect, op->file->node))
 		c = change_new(op->redirect, INLAY_WRITE, op->data, rep->count, op->data_hold);
 	if (c) {
-		c->off = op->in.io.off;
+		c->off = off;
 		c->flags = op->in.io.flags & INLAY_WRITE_KILL_PRIV;
 	}
 	changed(op->redirect, op->lane, op->file->node, op->file, c, &a);

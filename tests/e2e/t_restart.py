@@ -330,6 +330,6 @@ exec unshare -m sh -c 'mount --bind {boot} /proc/sys/kernel/random/boot_id && ex
     roll_back(t.export(), kept)
     t.file(boot, "22222222-2222-4222-8222-222222222222\n")
     server.start()
-    t.eq(ask(holder), {"held": True, "shared": "B'sody's", "closed": "new, and longer", "log": "",
-                       "sync": [None, "EIO", "EIO", None, None, None]})
+    t.eq(ask(holder), {"held": True, "shared": "B'sody's", "closed": "new, and longer", "log": "line",
+                       "sync": [None, "EIO", None, None, None, None]})
     holder.communicate(b"\n", timeout=30)

@@ -245,6 +245,17 @@ void ledger_effect(void)
 	running->crash = sim_server_crashes();
 }
 
+/* What is sent again goes to where it was: twice is as once. */
+static bool appends(const struct entry *e, const struct inlay_request *rq)
+{
+	struct inlay_reader r = inlay_reader(rq->body, rq->body_len);
+	struct inlay_write_req m;
+
+	if (rq->type != INLAY_WRITE || (inlay_get_write_req(&r, &m) == 0 && m.flags & INLAY_WRITE_AT))
+		return false;
+	return e->op ? tree_is_log(e->op->on->ino) : e->appends;
+}
+
 bool ledger_before(struct inlay_request *rq)
 {
 	uint32_t number;
@@ -261,7 +272,7 @@ bool ledger_before(struct inlay_request *rq)
 	if (running->type != rq->type)
 		sim_fail("operation %u is a %s, but its number came with a %s", number, inlay_message_name(running->type),
 		         inlay_message_name(rq->type));
-	running->appends = running->op && rq->type == INLAY_WRITE ? tree_is_log(running->op->on->ino) : running->appends;
+	running->appends = appends(running, rq);
 	if (running->runs && !may_repeat(running, rq))
 		sim_fail("%s, operation %u, is executed once more", inlay_message_name(rq->type), number);
 	running->sessions += !running->runs || memcmp(&running->session, &rq->session->id, sizeof rq->session->id) != 0;

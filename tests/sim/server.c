@@ -275,7 +275,7 @@ static int64_t front_write(struct inlay_store_file *f, uint64_t off, const void 
 	if (r == 0)
 		r = inner->ops->write(f, off, buf, len, flags, ret_size);
 	if (r > 0) {
-		tree_wrote(tree_ino(f->node), f->flags & INLAY_O_APPEND ? *ret_size - (uint64_t)r : off, buf, (size_t)r);
+		tree_wrote(tree_ino(f->node), f->flags & INLAY_O_APPEND && !(flags & INLAY_WRITE_AT) ? *ret_size - (uint64_t)r : off, buf, (size_t)r);
 		ledger_wrote((uint64_t)r);
 		ledger_effect();
 	}

@@ -534,6 +534,16 @@ static inline void world_init(struct world *w, uint64_t seed, uint32_t lease_ms)
 	settle(w);
 }
 
+/* The server's host goes down with what was not synced, and comes back. */
+static inline void world_crash(struct world *w)
+{
+	server_kill(w);
+	inlay_memory_crash(w->store);
+	w->hosts++;
+	server_start(w);
+	settle(w);
+}
+
 static inline void state_remove(const char *path)
 {
 	DIR *d = opendir(path);
@@ -567,6 +577,25 @@ static inline void world_done(struct world *w)
 	server_kill(w);
 	w->close(w->store);
 	state_remove(w->state);
+}
+
+/* ---- operations of others ---- */
+
+/* A program on the server, which is known by the time alone. */
+static inline void write_on_server(struct world *w, const char *name, uint64_t off, const char *text)
+{
+	struct inlay_store_node *root, *n;
+	struct inlay_store_file *f;
+	struct inlay_attr attr;
+	uint64_t size;
+
+	assert_int_equal(w->ops.root(w->store, &root), 0);
+	assert_int_equal(w->ops.lookup(root, NULL, inlay_str(name), &n, &attr), 0);
+	assert_int_equal(w->ops.open(n, NULL, INLAY_O_WRONLY, &f, &attr), 0);
+	assert_int_equal(w->ops.write(f, off, text, strlen(text), 0, &size), strlen(text));
+	w->ops.file_unref(f);
+	w->ops.node_unref(n);
+	w->ops.node_unref(root);
 }
 
 /* ---- operations of a client ---- */
@@ -689,6 +718,14 @@ static inline int do_read(struct client *c, struct inlay_file *f, char *text, ui
 	text[t->data_len] = '\0';
 	status = finish(t);
 	return status;
+}
+
+static inline int do_sync(struct client *c, struct inlay_file *f)
+{
+	struct run *t = begin(c, NULL, f);
+
+	inlay_op_commit(&t->op);
+	return run_to_end(t);
 }
 
 /* Within the run's file. */

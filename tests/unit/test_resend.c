@@ -14,14 +14,6 @@
 
 static struct world w;
 
-static int do_sync(struct client *c, struct inlay_file *f)
-{
-	struct run *t = begin(c, NULL, f);
-
-	inlay_op_commit(&t->op);
-	return run_to_end(t);
-}
-
 static int do_truncate(struct client *c, struct inlay_file *f, uint64_t size)
 {
 	struct run *t = begin(c, NULL, f);
@@ -68,11 +60,7 @@ static int write_on_lane(struct inlay_file *f, unsigned lane, const char *text)
 
 static void crash(void)
 {
-	server_kill(&w);
-	inlay_memory_crash(w.store);
-	w.hosts++;
-	server_start(&w);
-	settle(&w);
+	world_crash(&w);
 }
 
 static void must_hold(struct inlay_file *f, const char *text)
@@ -124,6 +112,57 @@ static void all_kinds_in_their_order(void **state)
 	world_done(&w);
 }
 
+/* Sent again, they stand where they stood: a crash may have left some of what was before them, or after. */
+static void appends_have_their_places(void **state)
+{
+	struct inlay_file *log, *f;
+
+	(void)state;
+	for (unsigned durable = 0; durable < 3; durable++) {
+		world_init(&w, 20 + durable, 60000);
+		log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+		f = do_create(A, "log", INLAY_O_RDWR);
+		assert_int_equal(w.ops.syncfs(w.store), 0);
+		assert_int_equal(do_write(A, log, 0, "one "), 0);
+		assert_int_equal(do_write(A, log, 0, "two "), 0);
+		if (durable) /* by the host, and nobody was told */
+			assert_int_equal(w.ops.syncfs(w.store), 0);
+		assert_int_equal(do_write(A, f, 0, "ONE"), 0);
+		assert_int_equal(do_write(A, log, 7, "three"), 0);
+		if (durable > 1)
+			assert_int_equal(w.ops.syncfs(w.store), 0);
+		for (unsigned i = 0; i < 2; i++) {
+			crash();
+			must_hold(f, "ONE two three");
+		}
+		assert_int_equal(do_sync(A, log) + do_sync(A, f), 0);
+		assert_int_equal(A->lost, 0);
+		do_close(A, f);
+		do_close(A, log);
+		world_done(&w);
+	}
+}
+
+/* Whoever has it open for nothing but that. */
+static void a_log_alone_is_sent_again(void **state)
+{
+	struct inlay_file *log, *again;
+
+	(void)state;
+	world_init(&w, 23, 60000);
+	log = do_create(A, "log", INLAY_O_WRONLY | INLAY_O_APPEND);
+	assert_int_equal(w.ops.syncfs(w.store), 0);
+	assert_int_equal(do_write(A, log, 0, "one "), 0);
+	assert_int_equal(do_write(A, log, 0, "two"), 0);
+	assert_int_equal(do_close(A, log), 0);
+	crash();
+	again = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	must_hold(again, "one two");
+	assert_int_equal(do_sync(A, again), 0);
+	do_close(A, again);
+	world_done(&w);
+}
+
 static void an_empty_file_begins_anew(void **state)
 {
 	struct inlay_file *f, *again;
@@ -146,22 +185,23 @@ static void an_empty_file_begins_anew(void **state)
 
 static void what_cannot_be_repeated_is_told(void **state)
 {
-	struct inlay_file *f, *log;
+	struct inlay_file *f, *zeros;
 
 	(void)state;
 	world_init(&w, 3, 60000);
 	f = do_create(A, "f", INLAY_O_RDWR);
-	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	zeros = do_create(A, "g", INLAY_O_RDWR);
 	assert_int_equal(do_write(A, f, 0, "abcd"), 0);
 	assert_int_equal(w.ops.syncfs(w.store), 0);
 	assert_int_equal(do_copy(A, f, 0, 4, 4), 0);
 	assert_int_equal(do_write(A, f, 0, "later"), 0);
-	assert_int_equal(do_write(A, log, 0, "line"), 0);
+	assert_int_equal(do_write(A, zeros, 0, "abcd"), 0);
+	assert_int_equal(do_allocate(A, zeros, 0, 4096, INLAY_FALLOC_INSERT), 0);
 	crash();
 	must_hold(f, "abcd");
 	assert_int_equal(do_sync(A, f), -INLAY_EIO);
 	assert_int_equal(do_sync(A, f), 0);
-	assert_int_equal(do_sync(A, log), -INLAY_EIO);
+	assert_int_equal(do_sync(A, zeros), -INLAY_EIO);
 	assert_int_equal(A->lost, 2);
 	/* From then on all is kept again. */
 	assert_int_equal(do_write(A, f, 0, "ABCD"), 0);
@@ -177,7 +217,7 @@ static void what_cannot_be_repeated_is_told(void **state)
 	must_hold(f, "1234ABCD");
 	assert_int_equal(do_sync(A, f), 0);
 	do_close(A, f);
-	do_close(A, log);
+	do_close(A, zeros);
 	world_done(&w);
 }
 
@@ -208,23 +248,6 @@ static void what_others_wrote_later_stays(void **state)
 	}
 }
 
-/* A program on the server, which is known by the time alone. */
-static void write_on_server(const char *name, const char *text)
-{
-	struct inlay_store_node *root, *n;
-	struct inlay_store_file *f;
-	struct inlay_attr attr;
-	uint64_t size;
-
-	assert_int_equal(w.ops.root(w.store, &root), 0);
-	assert_int_equal(w.ops.lookup(root, NULL, inlay_str(name), &n, &attr), 0);
-	assert_int_equal(w.ops.open(n, NULL, INLAY_O_WRONLY, &f, &attr), 0);
-	assert_int_equal(w.ops.write(f, 0, text, strlen(text), INLAY_WRITE_FILE_SYNC, &size), strlen(text));
-	w.ops.file_unref(f);
-	w.ops.node_unref(n);
-	w.ops.node_unref(root);
-}
-
 /* Our own later write would hide what the file's time says: so each opening looks at it. */
 static void an_opening_sees_that_others_were_there(void **state)
 {
@@ -235,7 +258,8 @@ static void an_opening_sees_that_others_were_there(void **state)
 	f = do_create(A, "f", INLAY_O_RDWR);
 	assert_int_equal(w.ops.syncfs(w.store), 0);
 	assert_int_equal(do_write(A, f, 0, "A first"), 0);
-	write_on_server("f", "B");
+	write_on_server(&w, "f", 0, "B");
+	assert_int_equal(w.ops.syncfs(w.store), 0);
 	again = do_create(A, "f", INLAY_O_RDWR);
 	assert_int_equal(do_write(A, again, 7, "!"), 0);
 	crash();
@@ -500,12 +524,14 @@ static void so_is_the_number_of_files(void **state)
 		char name[16];
 
 		snprintf(name, sizeof name, "%u", i);
-		log = do_create(A, name, INLAY_O_WRONLY | (i % 2 ? INLAY_O_TRUNC : INLAY_O_APPEND));
+		log = do_create(A, name, INLAY_O_RDWR | INLAY_O_TRUNC);
 		assert_int_equal(do_write(A, log, 0, "line"), 0);
+		if (i % 2)
+			assert_int_equal(do_copy(A, log, 0, 4, 4), 0);
 		assert_int_equal(do_close(A, log), 0);
 	}
 	assert_true(inlay_nodes_count(A->r.nodes) <= INLAY_UNSYNCED_FILES + 2);
-	log = do_create(A, "log", INLAY_O_RDWR | INLAY_O_APPEND);
+	log = do_create(A, "log", INLAY_O_RDWR);
 	assert_int_equal(do_write(A, log, 0, "line"), 0);
 	crash();
 	must_hold(f, "data");
@@ -621,6 +647,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_kinds_in_their_order),
+		cmocka_unit_test(appends_have_their_places),
+		cmocka_unit_test(a_log_alone_is_sent_again),
 		cmocka_unit_test(an_empty_file_begins_anew),
 		cmocka_unit_test(what_cannot_be_repeated_is_told),
 		cmocka_unit_test(what_others_wrote_later_stays),
