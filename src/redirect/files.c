@@ -183,17 +183,30 @@ static bool take_loss(struct inlay_file *f)
 	return atomic_load_explicit(&f->lost, memory_order_relaxed) && atomic_exchange(&f->lost, false);
 }
 
+/* After the program was told: who takes over tells it rather once too often. f: referenced. */
+static void loss_told(struct inlay_redirect *r, struct inlay_file *f)
+{
+	inlay_estate_file_unmark(r->estate, f->number, INLAY_FILE_LOST);
+	if (atomic_load(&f->lost)) /* there is another one by now */
+		inlay_estate_file_mark(r->estate, f->number, INLAY_FILE_LOST);
+	inlay_file_put(r, f);
+}
+
 static void committed(struct inlay_op *op, const struct inlay_reply *r)
 {
+	struct inlay_redirect *redirect = op->redirect;
+	struct inlay_file *told = NULL;
 	int status = r->status;
 
-	if (status == 0 && take_loss(op->file))
+	if (status == 0 && take_loss(op->file)) {
 		status = -INLAY_EIO;
-	else if (status == 0) /* an earlier one has told, and the kernel has its answer */
-		inlay_estate_file_unmark(op->redirect->estate, op->file->number, INLAY_FILE_LOST);
+		told = inlay_file_get(redirect, op->file->number);
+	}
 	if (r->status == 0)
 		inlay_unsynced_committed(op);
 	inlay_op_end(op, status);
+	if (told)
+		loss_told(redirect, told);
 }
 
 void inlay_op_commit(struct inlay_op *op)

@@ -184,6 +184,26 @@ struct inlay_lock_req inlay_held_piece(struct inlay_redirect *r, struct inlay_fi
 	return piece;
 }
 
+/* Where what l asks for, from its start on, is not held any more; beyond its end: all of it is. */
+static uint64_t held_upto(const struct inlay_node *n, const struct inlay_lock_req *l)
+{
+	uint64_t at = l->start;
+	bool further = true;
+
+	while (further && at <= l->end) {
+		further = false;
+		inlay_list_each(it, &n->held) {
+			const struct held *h = inlay_container(it, struct held, link);
+
+			if (!is_owners(h, l) || h->lock.type != l->type || h->lock.start > at || h->lock.end < at)
+				continue;
+			at = h->lock.end + 1;
+			further = true;
+		}
+	}
+	return at;
+}
+
 static bool is_kept(const struct inlay_redirect *r, const struct inlay_file *f)
 {
 	return f->side == INLAY_REMOTE || r->estate;
@@ -203,6 +223,17 @@ void inlay_held_asked(struct inlay_op *op)
 	else if (l.type == INLAY_LOCK_READ)
 		share(op->redirect, op->file, &l);
 	pthread_mutex_unlock(&op->redirect->held_lock);
+}
+
+bool inlay_held_has(struct inlay_op *op)
+{
+	struct inlay_lock_req l = as_held(op);
+	bool has;
+
+	pthread_mutex_lock(&op->redirect->held_lock);
+	has = held_upto(op->file->node, &l) > l.end;
+	pthread_mutex_unlock(&op->redirect->held_lock);
+	return has;
 }
 
 void inlay_held_granted(struct inlay_op *op)

@@ -67,7 +67,8 @@ static void queued(struct inlay_op *op)
 
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	canceled = op->canceled;
-	again = op->poked;
+	/* A predecessor was queued: it may have had the hint since. */
+	again = op->poked || op->call.inherited;
 	op->poked = false;
 	op->result = canceled || again ? WAIT_ASKING : WAIT_IDLE;
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
@@ -202,13 +203,19 @@ static bool wake_locked(struct inlay_op *op)
 	return true;
 }
 
+/* A predecessor had it, and what its owner held before is not known any more: there is no way back. */
+static bool is_had(struct inlay_op *op)
+{
+	return op->redirect->estate && op->call.inherited && op->in.lock.type != INLAY_LOCK_UNLOCK && inlay_held_has(op);
+}
+
 bool inlay_op_lock_interrupt(struct inlay_op *op)
 {
-	bool wake, asking;
+	bool wake, asking, had = is_had(op);
 
 	pthread_mutex_lock(&op->redirect->waiters_lock);
 	op->canceled = true;
-	asking = op->result == WAIT_ASKING;
+	asking = op->result == WAIT_ASKING && !had;
 	wake = !inlay_list_empty(&op->waiter) && wake_locked(op);
 	pthread_mutex_unlock(&op->redirect->waiters_lock);
 	if (wake)

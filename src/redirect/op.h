@@ -92,6 +92,8 @@ void inlay_op_fit_attr(struct inlay_op *op, enum inlay_side side);
  */
 void inlay_held_asked(struct inlay_op *op);
 void inlay_held_granted(struct inlay_op *op);
+/* All that is asked for is held, as a predecessor has noted it: the answer was not told to the kernel any more. */
+bool inlay_held_has(struct inlay_op *op);
 /* Those taken through this file are gone. */
 void inlay_held_drop(struct inlay_redirect *r, struct inlay_file *f);
 /* What is held of asked's owner from asked->start on, one way up to its end: as a LOCK to be sent, an UNLOCK where it's nothing. */

@@ -360,6 +360,7 @@ static void take_call(struct inlay_call *c, bool reclaims, uint64_t now_ns)
 	c->slot = INLAY_NO_SLOT;
 	c->sent = false;
 	c->reclaims = reclaims;
+	c->inherited = false;
 	c->redo = false;
 	c->submit_ns = now_ns;
 }

@@ -65,6 +65,7 @@ struct inlay_call {
 	uint32_t slot;
 	bool sent;           /* at least once, on this or an earlier connection */
 	bool reclaims;       /* by inlay_lane_reclaim() */
+	bool inherited;      /* what is answered is a predecessor's request, maybe long ago */
 	bool redo;           /* sent in a session that is lost, as this: */
 	uint32_t prior_where, prior_seq; /* as the frame's header has them */
 	uint64_t submit_ns;

@@ -111,6 +111,7 @@ void lane_row_redone(struct inlay_lane *l, const struct inlay_call *c)
 static void take_prior(struct inlay_call *c, const struct inlay_slot_row *row)
 {
 	c->sent = true;
+	c->inherited = true;
 	c->redo = row->prior_seq != 0;
 	c->prior_seq = row->prior_seq;
 	c->prior_where = row->prior_where;

@@ -21,11 +21,12 @@ struct sim_prog;
 /* An open file of a program. */
 struct sim_file {
 	struct inlay_file *file; /* NULL: free */
-	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's, see prog->dir */
+	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's that another has: prog->dir, or a file */
 	uint64_t ino;
 	struct inlay_uuid session; /* in which it was opened */
 	uint32_t number;           /* of the operation that opened it */
 	uint64_t opened, crashes;  /* of the server's host: when it was opened; that the program was told of */
+	uint64_t told_at;          /* when it was told of a crash last */
 	unsigned lost;             /* writes that had been answered, taken by a crash and not sent again: the next COMMIT must say so */
 	bool whole;                /* until now everything had been kept that a crash could take */
 	bool is_dir, writes, locked; /* locked: a lock was asked for through it */
@@ -34,6 +35,15 @@ struct sim_file {
 /* Where its request stood in a session, which its first bytes tell. */
 struct sim_sent {
 	uint32_t session, slot, seq;
+};
+
+/* What the kernel asked for, in its numbers: a successor is asked for it again. */
+struct sim_request {
+	uint64_t node, to, file; /* 0: none */
+	uint64_t handle;         /* the file's, on the server */
+	__typeof__(((struct inlay_op *)NULL)->in) in;
+	struct inlay_str name, to_name;
+	uint32_t data_len;
 };
 
 /* An operation under way. */
@@ -45,6 +55,10 @@ struct sim_op {
 	uint32_t number;        /* of the ledger */
 	uint16_t type;
 	bool ended, interrupted;
+	bool parted;            /* its process was killed: it is to be asked for again */
+	bool resent;            /* it was */
+	struct sim_request request;
+	uint64_t found_number;  /* of found, while parted */
 	uint64_t began;
 	struct inlay_uuid session; /* the client's when it began */
 	struct sim_file *on;    /* of prog->files: what it works on, or a free one that it opens */
@@ -77,8 +91,27 @@ struct sim_prog {
 	bool resting;           /* no new work: keeps what it has, and waits for nothing */
 };
 
+/* What stays when a process is killed. */
+struct sim_heir {
+	bool guarded;                /* another takes over */
+	bool killed;                 /* its process is dead, and the other isn't there yet */
+	unsigned doom;               /* steps until it is killed; 0: it isn't to be */
+	unsigned takeovers;
+	void *memory;                /* the estate's */
+	struct inlay_estate *estate;
+	void *left;                  /* the same as it was when the process was killed */
+	struct sim_event event;
+	struct {
+		uint64_t dir;            /* numbers; 0: none */
+		struct {
+			uint64_t file, node;
+		} files[FILES_MAX];
+	} prog[PROGS_MAX];
+};
+
 struct sim_client {
 	unsigned number, life;
+	struct sim_heir heir;
 	struct sim_proc proc;
 	bool up;
 	unsigned timeout_ms, loops, progs;
@@ -107,8 +140,10 @@ void client_check_idle(struct sim_client *c);
 void client_detach(struct sim_client *c);
 /* kill -9; mute: its whole host. */
 void client_kill(struct sim_client *c, bool mute);
-/* An operation of that program; NULL: out of work. */
+/* An operation of that program, to be filled in and started. */
 struct sim_op *client_op(struct sim_prog *g, uint16_t type, void (*then)(struct sim_op *o, int status));
+void client_start(struct sim_op *o);
+void client_interrupt(struct sim_op *o);
 /* Whether it went out as this. */
 bool client_has_sent(const struct sim_op *o, const struct sim_sent *as);
 /* A node that was looked up is known no more; NULL is fine. */
@@ -116,6 +151,26 @@ void client_forget(struct sim_client *c, unsigned lane, struct inlay_node *n);
 /* What the server says of its sessions. */
 struct sim_client *client_of(const char *host);
 const struct inlay_uuid *client_session(const struct sim_client *c);
+
+/* ---- client.c, for heir.c ---- */
+struct inlay_link_config client_link_config(struct sim_client *c);
+/* Sides, nodes, root: the link is there. */
+void client_join(struct sim_client *c);
+/* On that lane, from o->request. */
+void client_start_again(struct sim_op *o, unsigned lane);
+/* Ends all that is under way; then, when nothing of it is held any more, frees what the process had. */
+void client_stop(struct sim_client *c);
+void client_bury(struct sim_client *c);
+
+/* ---- heir.c: a redirector is killed, and another takes over ---- */
+
+/* Memory for the estate of a process that begins; nothing if it isn't guarded. */
+void heir_begin(struct sim_client *c);
+void heir_free(struct sim_client *c);
+/* The process could be killed here as well as anywhere. */
+void heir_step(void);
+void heir_kill(struct sim_client *c);
+bool heir_is_asked(void *client, uint64_t origin);
 
 /* ---- work.c ---- */
 

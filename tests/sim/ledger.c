@@ -30,6 +30,7 @@ struct entry {
 	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
 	const struct sim_op *op;   /* until it is over */
 	bool appends;
+	bool synced;               /* this run has done so; else it was answered by what stands in the record */
 	unsigned effects, effects_before, sessions; /* before: this run; sessions: in which it was asked for */
 	uint64_t crash;            /* of the host, before the last effect */
 	uint64_t first_crash;      /* the same, before the first run: a crash takes the answers out of the server's record */
@@ -104,7 +105,7 @@ static struct sim_op *on_handle(const struct inlay_request *rq, uint64_t handle)
 	inlay_list_each(it, &c->ops) {
 		struct sim_op *o = inlay_container(it, struct sim_op, link);
 
-		if (o->type == rq->type && !o->ended && o->op.file && o->op.file->handle == handle && client_has_sent(o, &as))
+		if (o->type == rq->type && !o->ended && o->request.file && o->request.handle == handle && client_has_sent(o, &as))
 			return o;
 	}
 	return NULL;
@@ -243,6 +244,13 @@ void ledger_effect(void)
 		sim_fail("%s, operation %u, is done once more", inlay_message_name(running->type), (unsigned)(running - entries));
 	running->effects++;
 	running->crash = sim_server_crashes();
+	running->synced = true;
+}
+
+void ledger_synced(void)
+{
+	if (running)
+		running->synced = true;
 }
 
 /* What is sent again goes to where it was: twice is as once. */
@@ -281,6 +289,7 @@ bool ledger_before(struct inlay_request *rq)
 	running->runs++;
 	running->session = rq->session->id;
 	running->wrote = 0;
+	running->synced = false;
 	running->effects_before = running->effects;
 	running->untraceable = is_untraceable(running);
 	if (running->op) {
@@ -375,14 +384,14 @@ void ledger_after(struct inlay_request *rq)
 	e->ok += rq->status == 0;
 	if (e->op && e->runs == 1)
 		check_truth(e, rq);
-	if (e->op && e->op->op.file && rq->status == 0 && !rq->record.redo) /* the record's answer says nothing of the file now */
+	if (e->op && e->op->request.file && rq->status == 0 && !rq->record.redo) /* the record's answer says nothing of the file now */
 		locks_still_held(e->op->prog, e->op->on, &rq->session->id);
 	memmove(e->answer + 1, e->answer, sizeof e->answer - sizeof e->answer[0]);
 	e->answer[0] = (struct answer){rq->status, 0};
-	if (rq->status == 0) {
+	if (rq->status == 0)
 		e->answer[0].hash = hash_of(rq->reply_body, rq->reply_len, rq->reply_data, rq->reply_data_len);
+	if (rq->status == 0 && e->synced)
 		mark(e, rq);
-	}
 }
 
 /* ---- what the client is told ---- */
@@ -444,12 +453,13 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 		if (op->type == INLAY_COMMIT && op->on->crashes != sim_server_crashes()) {
 			/* What was written and not committed may be gone: said once, unless this was about the time. */
 			op->on->crashes = timed_out ? op->on->crashes : sim_server_crashes();
+			op->on->told_at = sim_now;
 			told_of_loss(op);
 			return timed_out || !must_be_whole(op);
 		}
 		return timed_out;
 	case -INLAY_ESTALE:
-		return op->op.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session) && is_beyond_reach(op);
+		return op->request.file && was_answered(e, -INLAY_EBADF, 0) && !sim_session_alive(&op->on->session) && is_beyond_reach(op);
 	case -INLAY_EINTR:
 		return op->interrupted || !op->client->up;
 	case -INLAY_ECANCELED:

@@ -22,6 +22,7 @@ void ledger_after(struct inlay_request *rq);
 /* The store did that for the request under execution. */
 bool ledger_running(void); /* one that changes something and is noted is under execution */
 void ledger_effect(void);
+void ledger_synced(void);
 void ledger_torn(void); /* the server dies with it, noted and not answered */
 void ledger_made(uint64_t ino);
 void ledger_wrote(uint64_t len);

@@ -15,11 +15,12 @@
 
 /* What may go wrong in a run: each with its weight. */
 enum fault { RESET, HALF_CLOSE, STALL, FREEZE, STORE, FULL, SERVER_KILLED, HOST_DOWN, CLIENT_KILLED, CLIENT_HOST_DOWN, DETACH, OUTAGE,
-             SERVER_STOPPED, SERVER_DIES_MIDWAY, FAULTS };
+             SERVER_STOPPED, SERVER_DIES_MIDWAY, REDIRECTOR_KILLED, FAULTS };
 
 static const unsigned usual_weight[FAULTS] = {
 	[RESET] = 20, [HALF_CLOSE] = 8, [STALL] = 10, [FREEZE] = 4, [STORE] = 6, [FULL] = 2, [SERVER_KILLED] = 3, [HOST_DOWN] = 3,
 	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3, [SERVER_STOPPED] = 2, [SERVER_DIES_MIDWAY] = 4,
+	[REDIRECTOR_KILLED] = 10,
 };
 
 static struct run {
@@ -34,7 +35,7 @@ static const char *const fault_name[FAULTS] = {
 	[RESET] = "reset", [HALF_CLOSE] = "half-closed", [STALL] = "stalled", [FREEZE] = "process-stopped", [STORE] = "store-failing",
 	[FULL] = "store-full", [SERVER_KILLED] = "server-killed", [HOST_DOWN] = "server-host-down", [CLIENT_KILLED] = "client-killed",
 	[CLIENT_HOST_DOWN] = "client-host-down", [DETACH] = "detached", [OUTAGE] = "all-reset", [SERVER_STOPPED] = "server-stopped",
-	[SERVER_DIES_MIDWAY] = "server-dies-midway",
+	[SERVER_DIES_MIDWAY] = "server-dies-midway", [REDIRECTOR_KILLED] = "redirector-killed",
 };
 
 /* Of all seeds. */
@@ -128,6 +129,19 @@ static void disturb_client(enum fault f)
 	client_attach_at(c, sim_now + sim_between(MS, 5 * SEC));
 }
 
+/* Its guardian starts another: see heir.c. */
+static void kill_redirector(void)
+{
+	struct sim_client *c = &sim_clients[sim_below(sim_client_count)];
+
+	if (!c->up || !c->heir.guarded || c->heir.killed)
+		return;
+	if (sim_chance(30))
+		heir_kill(c);
+	else
+		c->heir.doom = (unsigned)sim_between(1, sim_chance(50) ? 8 : 80);
+}
+
 static void freeze(void)
 {
 	struct sim_proc *p = sim_chance(50) ? sim_server_proc() : &sim_clients[sim_below(sim_client_count)].proc;
@@ -196,6 +210,9 @@ static void fault(struct sim_event *e)
 		break;
 	case SERVER_STOPPED:
 		stop_server();
+		break;
+	case REDIRECTOR_KILLED:
+		kill_redirector();
 		break;
 	default:
 		disturb_stream(f);
@@ -284,7 +301,9 @@ static void calm_down(void)
 	for (unsigned i = 0; i < sim_client_count; i++) {
 		struct sim_client *c = &sim_clients[i];
 
-		c->proc.frozen = 0;
+		if (!c->heir.killed)
+			c->proc.frozen = 0;
+		c->heir.doom = 0;
 	}
 	sim_server_proc()->frozen = 0;
 }

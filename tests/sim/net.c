@@ -422,6 +422,18 @@ void sim_net_unstall(void)
 	}
 }
 
+void sim_net_leave(struct sim_proc *p)
+{
+	inlay_list_each(it, &p->socks) {
+		struct sim_sock *s = inlay_container(it, struct sim_sock, of_proc);
+
+		sim_trace("left", (uint64_t)s->fd, s->in_len, 0);
+		if (!s->sent_eof && !s->reset)
+			put_on_way(s, NULL, 0, true, s->in_len > 0);
+		s->sent_eof = true;
+	}
+}
+
 void sim_net_kill(struct sim_proc *p, bool mute)
 {
 	inlay_list_each_safe(it, tmp, &p->socks) {

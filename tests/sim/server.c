@@ -286,7 +286,11 @@ static int front_commit(struct inlay_store_file *f, uint32_t flags)
 {
 	int r = fault();
 
-	return r < 0 ? r : inner->ops->commit(f, flags);
+	if (r == 0)
+		r = inner->ops->commit(f, flags);
+	if (r == 0)
+		ledger_synced();
+	return r;
 }
 
 static struct inlay_store *front_new(void)

@@ -154,6 +154,8 @@ uint32_t sim_net_ready(const struct sim_sock *s);
 struct sim_sock *sim_net_find(int fd);
 /* All of a process's connections end: reset, or without a word. */
 void sim_net_kill(struct sim_proc *p, bool mute);
+/* A client's process is gone: they end, but what it had given its host still arrives. */
+void sim_net_leave(struct sim_proc *p);
 unsigned sim_net_count(void);
 /* A connection that is open at both ends, by chance; NULL: there is none. */
 struct sim_sock *sim_net_any(void);

@@ -23,10 +23,26 @@ static struct inlay_node *dir_node(struct sim_prog *g)
 	return inlay_node_ref(g->dir ? g->dir : g->client->root);
 }
 
+/* A node is needed no more by who had it; the kernel forgets none that is open. */
+static void let_go(struct sim_prog *g, unsigned lane, struct inlay_node *n)
+{
+	for (unsigned i = 0; n && i < FILES_MAX; i++) {
+		struct sim_file *f = &g->files[i];
+
+		if (!f->file || f->node || f->file->node != n)
+			continue;
+		f->node = n;
+		return;
+	}
+	client_forget(g->client, lane, n);
+}
+
 static void leave_dir(struct sim_prog *g)
 {
-	client_forget(g->client, g->number % g->client->loops, g->dir);
+	struct inlay_node *n = g->dir;
+
 	g->dir = NULL;
+	let_go(g, g->number % g->client->loops, n);
 }
 
 static struct sim_file *free_file(struct sim_prog *g)
@@ -90,7 +106,7 @@ static void enter(struct sim_prog *g)
 		work_on(g);
 		return;
 	}
-	inlay_op_lookup(&name_op(g, INLAY_LOOKUP, (int)sim_below(DIRS), entered)->op);
+	client_start(name_op(g, INLAY_LOOKUP, (int)sim_below(DIRS), entered));
 }
 
 static void make_dir(struct sim_prog *g)
@@ -98,7 +114,7 @@ static void make_dir(struct sim_prog *g)
 	struct sim_op *o = name_op(g, INLAY_MKDIR, (int)sim_below(DIRS), nothing_more);
 
 	o->op.in.make.mode = 0755;
-	inlay_op_make(&o->op, INLAY_MKDIR);
+	client_start(o);
 }
 
 static void remove_name(struct sim_prog *g)
@@ -106,7 +122,7 @@ static void remove_name(struct sim_prog *g)
 	bool dir = sim_chance(30);
 	struct sim_op *o = name_op(g, dir ? INLAY_RMDIR : INLAY_UNLINK, dir ? (int)sim_below(DIRS) : any_file_name(), nothing_more);
 
-	inlay_op_remove(&o->op, o->type);
+	client_start(o);
 }
 
 static void rename_name(struct sim_prog *g)
@@ -119,7 +135,7 @@ static void rename_name(struct sim_prog *g)
 	o->to_dir = to_root ? tree_root() : o->dir;
 	o->op.to_name = inlay_str(tree_names[o->to_name]);
 	o->op.in.make.flags = sim_chance(70) ? 0 : sim_chance(50) ? INLAY_RENAME_NOREPLACE : INLAY_RENAME_EXCHANGE;
-	inlay_op_rename(&o->op);
+	client_start(o);
 }
 
 /* What was looked up stays known until the operation that it was looked up for is over. */
@@ -143,12 +159,12 @@ static void found_to_link(struct sim_op *o, int status)
 	next->name = any_file_name();
 	next->op.to = dir_node(g);
 	next->op.to_name = inlay_str(tree_names[next->name]);
-	inlay_op_link(&next->op);
+	client_start(next);
 }
 
 static void link_name(struct sim_prog *g)
 {
-	inlay_op_lookup(&name_op(g, INLAY_LOOKUP, any_file_name(), found_to_link)->op);
+	client_start(name_op(g, INLAY_LOOKUP, any_file_name(), found_to_link));
 }
 
 /* ---- opening and closing ---- */
@@ -163,6 +179,8 @@ static void opened(struct sim_op *o, int status)
 	SIM_REQUIRE(session);
 	f->file = o->op.opened;
 	o->op.opened = NULL;
+	heir_step();
+	inlay_estate_file_mark(o->client->redirect.estate, f->file->number, INLAY_FILE_TAKEN);
 	f->node = o->op.found ? o->op.found : o->found;
 	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
@@ -172,6 +190,7 @@ static void opened(struct sim_op *o, int status)
 	f->number = o->number;
 	f->opened = f->crashes = sim_server_crashes();
 	f->lost = 0;
+	f->told_at = 0;
 	f->whole = true;
 	f->writes = !f->is_dir && tree_is_log(f->ino) == ((o->op.in.make.flags & INLAY_O_APPEND) != 0);
 }
@@ -185,7 +204,7 @@ static void create(struct sim_prog *g)
 	o->op.in.make.mode = 0644;
 	o->op.in.make.flags = INLAY_O_RDWR | (tree_names[name][0] == 'l' ? (uint32_t)INLAY_O_APPEND : 0) |
 	                      (sim_chance(50) ? (uint32_t)INLAY_O_EXCL : 0);
-	inlay_op_create(&o->op);
+	client_start(o);
 }
 
 static void open_dir(struct sim_prog *g)
@@ -194,7 +213,7 @@ static void open_dir(struct sim_prog *g)
 
 	o->op.node = dir_node(g);
 	o->on = free_file(g);
-	inlay_op_opendir(&o->op);
+	client_start(o);
 }
 
 static void found_to_open(struct sim_op *o, int status)
@@ -208,12 +227,12 @@ static void found_to_open(struct sim_op *o, int status)
 	take_found(o, next);
 	next->on = free_file(g);
 	next->op.in.make.flags = INLAY_O_RDWR | (tree_is_log(o->op.attr.ino) ? (uint32_t)INLAY_O_APPEND : 0);
-	inlay_op_open(&next->op);
+	client_start(next);
 }
 
 static void open_file(struct sim_prog *g)
 {
-	inlay_op_lookup(&name_op(g, INLAY_LOOKUP, any_file_name(), found_to_open)->op);
+	client_start(name_op(g, INLAY_LOOKUP, any_file_name(), found_to_open));
 }
 
 static struct sim_op *file_op(struct sim_prog *g, struct sim_file *f, uint16_t type, void (*then)(struct sim_op *o, int status))
@@ -228,10 +247,12 @@ static struct sim_op *file_op(struct sim_prog *g, struct sim_file *f, uint16_t t
 
 static void closed(struct sim_op *o, int status)
 {
+	struct inlay_node *n = o->on->node;
+
 	(void)status; /* whatever it says, the number is gone */
 	o->on->file = NULL;
-	client_forget(o->client, o->op.lane, o->on->node);
 	o->on->node = NULL;
+	let_go(o->prog, o->op.lane, n);
 }
 
 static void close_file(struct sim_prog *g, struct sim_file *f)
@@ -240,7 +261,7 @@ static void close_file(struct sim_prog *g, struct sim_file *f)
 		locks_let_go(g);
 		g->holds = false;
 	}
-	inlay_op_close(&file_op(g, f, INLAY_CLOSE, closed)->op);
+	client_start(file_op(g, f, INLAY_CLOSE, closed));
 }
 
 /* What the server has lost is closed next. */
@@ -267,7 +288,7 @@ static void write_file(struct sim_prog *g, struct sim_file *f)
 	o->op.data_len = blocks * unit;
 	o->op.in.io.off = log ? 0 : TREE_BASE + (uint64_t)at * unit;
 	o->op.in.io.flags = !log && sim_chance(10) ? INLAY_WRITE_FILE_SYNC : 0;
-	inlay_op_write(&o->op);
+	client_start(o);
 }
 
 static void read_file(struct sim_prog *g, struct sim_file *f)
@@ -276,7 +297,7 @@ static void read_file(struct sim_prog *g, struct sim_file *f)
 
 	o->op.in.io.off = tree_is_log(f->ino) ? 0 : TREE_BASE + sim_below(TREE_BLOCKS) * TREE_BLOCK;
 	o->op.in.io.len = sim_between(1, 16) * TREE_BLOCK;
-	inlay_op_read(&o->op);
+	client_start(o);
 }
 
 static void commit(struct sim_prog *g, struct sim_file *f)
@@ -284,7 +305,7 @@ static void commit(struct sim_prog *g, struct sim_file *f)
 	struct sim_op *o = file_op(g, f, INLAY_COMMIT, maybe_stale);
 
 	o->op.in.io.flags = f->is_dir ? 0 : sim_chance(50) ? INLAY_COMMIT_DATA_ONLY : 0;
-	inlay_op_commit(&o->op);
+	client_start(o);
 }
 
 static void list(struct sim_prog *g, struct sim_file *f)
@@ -293,7 +314,7 @@ static void list(struct sim_prog *g, struct sim_file *f)
 
 	o->op.in.io.len = 8192;
 	o->op.in.io.flags = sim_chance(50) ? INLAY_READDIR_ATTRS : 0;
-	inlay_op_readdir(&o->op);
+	client_start(o);
 }
 
 /* ---- locks ---- */
@@ -334,7 +355,7 @@ static void ask_for_lock(struct sim_prog *g)
 	struct sim_op *o = file_op(g, g->lock.on, INLAY_LOCK, locked);
 
 	set_lock(o, &g->lock, g->lock.type, sim_chance(70) ? INLAY_LOCK_WAIT : 0);
-	inlay_op_lock(&o->op);
+	client_start(o);
 	if (g->busy && sim_chance(60)) /* some give up waiting */
 		sim_set(&g->next, sim_now + sim_between(1, sim_chance(50) ? 5 * MS : 3 * SEC));
 }
@@ -358,7 +379,7 @@ static void unlock_file(struct sim_prog *g)
 	locks_let_go(g);
 	g->holds = false;
 	set_lock(o, &g->lock, INLAY_LOCK_UNLOCK, 0);
-	inlay_op_lock(&o->op);
+	client_start(o);
 }
 
 static void test_lock(struct sim_prog *g, struct sim_file *f)
@@ -367,19 +388,15 @@ static void test_lock(struct sim_prog *g, struct sim_file *f)
 	struct sim_lock l = {.on = f, .owner = owner_of(g), .kind = INLAY_LOCK_POSIX, .start = 0, .end = INT64_MAX};
 
 	set_lock(o, &l, INLAY_LOCK_WRITE, 0);
-	inlay_op_testlock(&o->op);
+	client_start(o);
 }
 
 /* A signal comes while it waits for a lock. */
 static void interrupt(struct sim_op *o)
 {
-	struct sim_client *c = o->client;
-	struct inlay_side_port *port = c->redirect.port[INLAY_REMOTE];
-
 	sim_trace("interrupt", o->number, 0, 0);
 	o->interrupted = true;
-	if (inlay_op_lock_interrupt(&o->op))
-		port->cancel(port, o->op.lane, &o->op.call);
+	client_interrupt(o);
 }
 
 /* ---- one thing after another ---- */

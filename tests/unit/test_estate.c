@@ -6,6 +6,7 @@
 
 #include "redirect/estate_rows.h"
 #include "redirect/op.h"
+#include "redirect/unsynced.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,128 @@ static void locks_live_on_as_they_were_cut(void **state)
 	estate_done(e);
 }
 
+static struct run *lock_again(struct inlay_file *f, uint64_t from, uint64_t to)
+{
+	struct run *t = on_file(f);
+
+	t->op.in.lock = (struct inlay_lock_req){.owner = 7, .start = from, .end = to, .type = INLAY_LOCK_WRITE, .kind = INLAY_LOCK_POSIX,
+	                                        .flags = INLAY_LOCK_WAIT};
+	w.side[INLAY_REMOTE].hold = true;
+	inlay_op_lock(&t->op);
+	t->op.call.inherited = true; /* as a lane says */
+	return t;
+}
+
+/* It was granted, and noted, and then the redirector was killed: the kernel asks again, and a signal comes. */
+static void a_lock_that_was_had_is_not_given_up(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct heir h = {.asked = {12}, .count = 1};
+	struct inlay_estate *e;
+	struct inlay_file *file;
+	uint64_t number;
+	struct run *t;
+
+	(void)state;
+	start(NULL);
+	e = will();
+	assert_int_equal(t_touch("x"), 0);
+	file = open_for("x", 11, true);
+	number = file->number;
+	assert_int_equal(lock(file, INLAY_LOCK_WRITE, 0, 49), 0);
+	assert_int_equal(lock(file, INLAY_LOCK_WRITE, 50, 99), 0);
+	e = kill_and_inherit(e, &h);
+	file = file_of(number);
+	t = lock_again(file, 10, 80);
+	assert_false(inlay_op_lock_interrupt(&t->op));
+	assert_true(fake_release(f));
+	f->hold = false;
+	assert_int_equal(drop(t), 0);
+	/* What was not had may be. */
+	t = lock_again(file, 90, 100);
+	assert_true(inlay_op_lock_interrupt(&t->op));
+	f->port.cancel(&f->port, 0, &t->op.call);
+	f->hold = false;
+	assert_int_equal(drop(t), -INLAY_EINTR);
+	while (fake_release(f))
+		;
+	assert_int_equal(t_close(file), 0);
+	stop();
+	estate_done(e);
+}
+
+/* The hint may have gone to a process that is dead. */
+static void an_old_answer_of_queued_is_not_believed(void **state)
+{
+	struct fake_side *f = &w.side[INLAY_REMOTE];
+	struct inlay_estate *e;
+	struct inlay_file *file;
+	struct run *t;
+
+	(void)state;
+	start(NULL);
+	e = will();
+	assert_int_equal(t_touch("x"), 0);
+	file = open_for("x", 11, true);
+	t = lock_again(file, 0, 9);
+	f->fail_type = INLAY_LOCK;
+	f->fail_at = 1;
+	f->fail_status = -INLAY_EQUEUED;
+	assert_true(fake_release(f));
+	assert_false(t->done);
+	t->op.call.inherited = false; /* it asks by itself now */
+	assert_true(fake_release(f));
+	f->hold = false;
+	assert_int_equal(drop(t), 0);
+	assert_int_equal(t_close(file), 0);
+	stop();
+	estate_done(e);
+}
+
+static int commit(struct inlay_file *f)
+{
+	struct run *t = on_file(f);
+
+	inlay_op_commit(&t->op);
+	return drop(t);
+}
+
+static struct estate_file *row_of(struct inlay_estate *e, const struct inlay_file *f)
+{
+	return &e->files[(uint32_t)f->number - 1];
+}
+
+static void a_loss_is_told_once_over_take_overs(void **state)
+{
+	struct heir h = {0};
+	struct inlay_estate *e;
+	struct inlay_file *f;
+	uint64_t number;
+	struct run *t;
+
+	(void)state;
+	start(NULL);
+	e = will();
+	assert_int_equal(t_touch("x"), 0);
+	f = open_for("x", 11, true);
+	number = f->number;
+	t = on_file(f);
+	t->op.data = (const uint8_t *)"kept";
+	t->op.data_len = 4;
+	inlay_op_write(&t->op);
+	assert_int_equal(drop(t), 0);
+	assert_non_null(f->node->kept);
+	inlay_unsynced_lost(&w.r, f->node->kept, 0); /* as when it can't be sent again */
+	assert_true(row_of(e, f)->marks & INLAY_FILE_LOST);
+	e = kill_and_inherit(e, &h);
+	assert_int_equal(commit(file_of(number)), -INLAY_EIO);
+	e = kill_and_inherit(e, &h);
+	assert_int_equal(commit(file_of(number)), 0);
+	assert_int_equal(t_close(file_of(number)), 0);
+	stop();
+	estate_done(e);
+}
+
 static void another_version_is_refused(void **state)
 {
 	struct inlay_estate *e;
@@ -267,4 +390,6 @@ static void another_version_is_refused(void **state)
 }
 
 RUN_TESTS(cmocka_unit_test(nodes_keep_numbers_names_and_counts), cmocka_unit_test(files_live_on_unless_they_are_asked_for_anew),
-	cmocka_unit_test(locks_live_on_as_they_were_cut), cmocka_unit_test(another_version_is_refused))
+	cmocka_unit_test(locks_live_on_as_they_were_cut), cmocka_unit_test(a_lock_that_was_had_is_not_given_up),
+	cmocka_unit_test(an_old_answer_of_queued_is_not_believed), cmocka_unit_test(a_loss_is_told_once_over_take_overs),
+	cmocka_unit_test(another_version_is_refused))

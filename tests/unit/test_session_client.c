@@ -962,6 +962,7 @@ static void a_successor_replays_what_is_asked_again(void **state)
 	assert_true(last(w)->f.flags & INLAY_FRAME_REPLAY);
 	assert_int_equal(answer(w, last(w), 0, NULL, 0), 0);
 	assert_int_equal(again.ended, 1);
+	assert_true(again.c.inherited && !fresh.c.inherited);
 	assert_int_equal(w->lane.expected, 0);
 	inlay_lane_done(&w->lane);
 }
