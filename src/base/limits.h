@@ -38,6 +38,9 @@
 #define INLAY_FILES_SHARE 4u               /* a place that holds more than so many times what is left for all opens no more, */
 #define INLAY_FILES_SMALL 28u              /* plus this divided by what the very session holds: who has little may have some more */
 #define INLAY_CONNS_SHARE 32u              /* the same for its connections, and for what it had open before a restart */
+#define INLAY_CALLS_MAX 60u                /* calls that may block at a time, of all clients of a server */
+#define INLAY_CALLS_SHARE 4u               /* a place that has more than so many times what is left for all has to wait with the next, */
+#define INLAY_CALLS_SMALL 8u               /* plus this divided by what the very session has */
 #define INLAY_PINS_MAX (1u << 16)          /* nodes that the server keeps open for one session, where its store needs that */
 #define INLAY_LOCKS_MAX (1u << 18)         /* lock records of one session, waiters among them */
 #define INLAY_FILE_LOCKS_MAX 16384u        /* locks of one file */

@@ -29,6 +29,7 @@
 #define DRAIN_MS 10000
 #define LOOPS_MAX 16u
 #define SPARES_MAX 64u
+_Static_assert(INLAY_CALLS_MAX < SPARES_MAX, "some are left for the server itself");
 #define SPIN_US 20u
 
 struct daemon {
@@ -327,7 +328,8 @@ static unsigned loops_wanted(const struct inlayd_config *c)
 static int make(struct daemon *d)
 {
 	struct inlay_crew_config crew = {.loops = loops_wanted(&d->config), .spares_max = SPARES_MAX, .spin_us = SPIN_US};
-	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity, .descriptors = d->descriptors};
+	struct inlay_server_config config = {.banner = "inlayd " INLAY_VERSION, .identify = inlay_peer_identity, .descriptors = d->descriptors,
+		.calls_max = INLAY_CALLS_MAX};
 	char state_dir[INLAYD_STATE_DIR_MAX];
 	int r = inlayd_boot(&config.boot);
 

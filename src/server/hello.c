@@ -219,6 +219,7 @@ static void hello_done(struct inlay_task *t)
 
 	if (h->status > 0)
 		h->status = 0;
+	call_end(p->sl->server, &p->origin->hellos);
 	p->hello_busy = false;
 	if (p->conn->open) {
 		/* Other threads post the lane's events to this loop, so that the answer goes first. */
@@ -265,5 +266,5 @@ bool peer_hello(struct peer *p, const struct inlay_frame *f, const uint8_t *body
 	p->hello_busy = true;
 	h->task.work = hello_work;
 	h->task.done = hello_done;
-	return inlay_loop_run(p->sl->loop, &h->task);
+	return !call_begin(p->sl->server, &p->origin->hellos, p->sl->loop, &h->task) || inlay_loop_run(p->sl->loop, &h->task);
 }

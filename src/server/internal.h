@@ -38,6 +38,24 @@ struct inlay_export {
 	uint32_t grace_left;     /* atomic, changed under server.lock: how many */
 };
 
+/* Who has calls made that may block, see calls.c. */
+struct caller {
+	struct origin *origin;          /* NULL: it is not counted */
+	uint32_t calls;                 /* atomic: under way */
+	struct inlay_list queue, link;  /* tasks; on server.callers while there are any; under calls_lock */
+};
+
+/* A place that connections come from, see origins.c. */
+struct origin {
+	struct inlay_map_link link;
+	uint32_t refs, conns, sessions; /* under origins_lock */
+	uint32_t descriptors; /* atomic: of its connections and of what its sessions have open */
+	uint32_t calls;       /* atomic: of its sessions and HELLOs */
+	struct caller hellos;
+	uint32_t len;
+	char name[]; /* len bytes */
+};
+
 enum session_reclaim {
 	RECLAIM_NONE,  /* there is nothing to reclaim, and olds is empty */
 	RECLAIM_OPEN,  /* olds is filled, under session.lock */
@@ -72,6 +90,7 @@ struct inlay_session {
 	/* Handles of sessions before this one, by which the client still calls what it has opened again. */
 	struct inlay_map olds;
 	struct origin *origin; /* who opened it; counted there. NULL: a local one */
+	struct caller caller;
 	int reclaim;          /* atomic: enum session_reclaim */
 	uint32_t enrolled;    /* atomic: its place in the roster + 1, 0 for none */
 	bool told_to_wait;    /* atomic: a lock was put off for the grace period */
@@ -115,6 +134,10 @@ struct inlay_server {
 	uint32_t descriptors;     /* atomic: taken of them */
 	pthread_mutex_t origins_lock; /* the innermost */
 	struct inlay_map origins;     /* under it */
+	uint32_t calls_max;           /* 0: not shared out */
+	uint32_t calls, calls_queued; /* atomic: under way; waiting */
+	pthread_mutex_t calls_lock;   /* an innermost one, too */
+	struct inlay_list callers;    /* with queues, under it */
 	char *banner;
 	struct server_loop *loops;
 	unsigned nloops;
@@ -250,6 +273,15 @@ void origin_take(struct inlay_server *s, struct origin *o, int count); /* negati
 bool session_may_take(const struct inlay_session *ss, uint32_t share);
 void session_take(struct inlay_session *ss, int count);
 void origin_put(struct inlay_server *s, struct origin *o);
+
+/* ---- calls.c ---- */
+void caller_init(struct caller *c, struct origin *o);
+/*
+ * Before a task is run or offloaded that may block. False: there are too many; it is offloaded to the loop when there are less. Either
+ * way call_end() follows its work, once. Owner thread of l; call_end: any.
+ */
+bool call_begin(struct inlay_server *s, struct caller *c, struct inlay_loop *l, struct inlay_task *t) __attribute__((warn_unused_result));
+void call_end(struct inlay_server *s, struct caller *c);
 
 /* ---- peer.c ---- */
 void peer_start_loop(struct server_loop *sl); /* owner thread */

@@ -14,14 +14,6 @@
 
 #define REFUSALS_NS 1000000000u /* at most one is logged in so long */
 
-struct origin {
-	struct inlay_map_link link;
-	uint32_t refs, conns, sessions;
-	uint32_t descriptors; /* atomic: of its connections and of what its sessions have open */
-	uint32_t len;
-	char name[]; /* len bytes */
-};
-
 /* The part of "10.0.0.1:4000", "[::1]:4000", "unix:pid=7,uid=1000" that tells who it is. */
 static struct inlay_str who(const char *name)
 {
@@ -53,6 +45,7 @@ static struct origin *find_or_make(struct inlay_server *s, struct inlay_str name
 	o = calloc(1, sizeof(*o) + name.len);
 	if (!o)
 		return NULL;
+	caller_init(&o->hellos, o);
 	o->len = name.len;
 	memcpy(o->name, name.p, name.len);
 	inlay_map_add(&s->origins, &o->link, hash);

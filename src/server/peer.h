@@ -43,6 +43,7 @@ struct work {
 	struct inlay_chunk *hold;   /* the frame's bytes */
 	uint64_t seq;
 	uint32_t slot;
+	bool called;       /* call_begin() was asked for it */
 	struct work *next; /* free list */
 };
 

@@ -91,6 +91,7 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	s->peer_sessions_max = config->peer_sessions_max ? config->peer_sessions_max : INLAY_PEER_SESSIONS_MAX;
 	s->peer_conns_max = config->peer_conns_max ? config->peer_conns_max : INLAY_PEER_CONNS_MAX;
 	s->descriptors_max = config->descriptors - config->descriptors / INLAY_DESCRIPTORS_IDLE - config->descriptors / INLAY_DESCRIPTORS_KEPT;
+	s->calls_max = config->calls_max;
 	s->identify = config->identify;
 	s->file_clock = config->file_clock ? config->file_clock : host_clock;
 	s->late_clock = config->file_clock ? config->file_clock : host_late_clock;
@@ -101,6 +102,8 @@ int inlay_server_new(const struct inlay_server_config *config, struct inlay_crew
 	inlay_list_init(&s->sessions);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->origins_lock, NULL);
+	pthread_mutex_init(&s->calls_lock, NULL);
+	inlay_list_init(&s->callers);
 	if (s->banner && inlay_map_init(&s->by_id) == 0 && inlay_map_init(&s->origins) == 0)
 		r = crew ? loops_new(s, crew) : 0;
 	if (r < 0) {
@@ -133,6 +136,7 @@ void inlay_server_free(struct inlay_server *s)
 	inlay_map_done(&s->origins);
 	inlay_map_done(&s->by_id);
 	pthread_mutex_destroy(&s->origins_lock);
+	pthread_mutex_destroy(&s->calls_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s->loops);
 	free(s->banner);

@@ -38,6 +38,7 @@ struct inlay_server_config {
 	uint32_t lease_ms;              /* 0: INLAY_LEASE_MS */
 	uint32_t sessions_max, conns_max, peer_sessions_max, peer_conns_max; /* 0: the limits of limits.h */
 	uint32_t descriptors;           /* that the process may have; shared out among those who connect. 0: without limit */
+	uint32_t calls_max;             /* requests executed at a time, shared out like that; less than the crew's spares. 0: without limit */
 	const char *banner;             /* program and version */
 	/*
 	 * A directory of this server's own, where it notes what must be known after a restart; NULL: nothing is kept. One that

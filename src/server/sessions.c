@@ -83,6 +83,7 @@ static struct inlay_session *session_alloc(struct inlay_export *ex)
 	ss->refs = 1;
 	ss->lost_ns = clock_ns();
 	inlay_list_init(&ss->link);
+	caller_init(&ss->caller, NULL);
 	pthread_mutex_init(&ss->lock, NULL);
 	if (inlay_map_init(&ss->nodes) < 0)
 		goto fail;
@@ -124,7 +125,7 @@ int session_new(struct inlay_export *ex, const struct inlay_uuid *client, struct
 		r = fill_random(&ss->handle_salt, sizeof(ss->handle_salt));
 	ss->handle_salt |= UINT64_C(1) << 31; /* no id has this bit in it, so that none becomes 0 */
 	ss->client = *client;
-	ss->origin = origin;
+	ss->origin = ss->caller.origin = origin;
 	if (r == 0 && session_enlist(ss)) {
 		*ret = ss;
 		return 0;

@@ -152,6 +152,8 @@ static void slot_finish(struct work *w)
 static void finish(struct work *w)
 {
 	inlay_loop_busy(w->sl->loop, -1);
+	if (w->called)
+		call_end(w->sl->server, &w->session->caller);
 	slot_finish(w);
 	if (w->rq.status == -INLAY_EPROTO) {
 		session_end(w->session, "protocol violation");
@@ -224,13 +226,19 @@ static bool read_at_once(struct peer *p, struct work *w)
 	return true;
 }
 
+static bool may_begin(struct work *w)
+{
+	w->called = true;
+	return call_begin(w->sl->server, &w->session->caller, w->sl->loop, &w->task);
+}
+
 static void submitted(struct inlay_request *rq, bool executed)
 {
 	struct work *w = inlay_container(rq, struct work, rq);
 
 	if (executed)
 		finish(w);
-	else
+	else if (may_begin(w))
 		inlay_loop_offload(w->sl->loop, &w->task);
 }
 
@@ -241,6 +249,8 @@ static bool start(struct peer *p, struct work *w)
 	w->task.work = work_run;
 	w->task.done = work_done;
 	if (w->rq.type == INLAY_READ && inlay_request_submit(&w->rq, w->sl->loop, submitted))
+		return true;
+	if (!may_begin(w))
 		return true;
 	if (w->rq.type != INLAY_READ && !inlay_request_is_slow(&w->rq))
 		return inlay_loop_run(w->sl->loop, &w->task);
@@ -289,6 +299,7 @@ static void fill(struct work *w, struct peer *p, const struct inlay_frame *f, co
 	w->hold = inlay_chunk_ref(chunk);
 	w->seq = f->seq;
 	w->slot = f->slot;
+	w->called = false;
 	rq->session = p->session;
 	rq->type = f->type;
 	rq->body = body;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -805,9 +806,106 @@ static void nobody_takes_all_open_files(void **state)
 	teardown();
 }
 
+/* ---- a store that hangs ---- */
+
+static struct {
+	struct inlay_store_ops ops;
+	const struct inlay_store_ops *real;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned stuck;
+	bool free;
+} hang = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int hang_syncfs(struct inlay_store *s)
+{
+	pthread_mutex_lock(&hang.lock);
+	hang.stuck++;
+	pthread_cond_broadcast(&hang.changed);
+	while (!hang.free)
+		pthread_cond_wait(&hang.changed, &hang.lock);
+	hang.stuck--;
+	pthread_mutex_unlock(&hang.lock);
+	return hang.real->syncfs(s);
+}
+
+static void add_hanging_export(const char *name)
+{
+	struct inlay_export_config config = {.name = name, .identity_client = true, .rules = ""};
+
+	assert_int_equal(inlay_memory_open(&config.store), 0);
+	hang.real = config.store->ops;
+	hang.ops = *hang.real;
+	hang.ops.syncfs = hang_syncfs;
+	hang.free = false;
+	config.store->ops = &hang.ops;
+	assert_int_equal(inlay_server_export_add(server, &config), 0);
+}
+
+static void ask_syncs(struct hand *h, unsigned count)
+{
+	uint8_t body[64];
+	struct inlay_writer w = inlay_writer(body, sizeof(body));
+
+	inlay_put_syncfs_req(&w, &(struct inlay_syncfs_req){.node = h->hello.root});
+	for (uint32_t i = 0; i < count; i++)
+		put(h, i, 1, 0, INLAY_SYNCFS, body, (uint32_t)inlay_writer_len(&w));
+}
+
+static void nobody_takes_all_threads(void **state)
+{
+	static struct hand h[6];
+	struct inlay_server_config config = {.boot = {{1}}, .secret = {{11, 22}}, .banner = "test", .calls_max = 14};
+
+	(void)state;
+	inlay_log_init("test", 2, INLAY_LOG_ERROR, INLAY_LOG_TEXT);
+	assert_int_equal(inlay_crew_new(&(struct inlay_crew_config){.loops = 2, .spares_max = 16}, &crew), 0);
+	assert_int_equal(inlay_server_new(&config, crew, &server), 0);
+	add_export(server, "data", false);
+	add_hanging_export("hangs");
+	assert_int_equal(inlay_crew_start(crew), 0);
+	/* one place, four sessions, 28 requests that hang: more than there are threads */
+	for (unsigned i = 0; i < 4; i++) {
+		hand_open_from(&h[i], "[::1]:1000", 0);
+		assert_int_equal(hello(&h[i], (struct inlay_hello_req){.export = INLAY_STR("hangs")}), 0);
+		ask_syncs(&h[i], 7);
+	}
+	usleep(300000);
+	pthread_mutex_lock(&hang.lock);
+	assert_in_range(hang.stuck, 10, 13);
+	pthread_mutex_unlock(&hang.lock);
+	/* Others come, open sessions and are served; what wants no thread is answered also where all hangs. */
+	for (unsigned i = 4; i < 6; i++) {
+		hand_open_from(&h[i], i == 4 ? "10.1.1.1:3000" : "10.1.1.2:3000", 0);
+		assert_int_equal(hello(&h[i], (struct inlay_hello_req){.lane = 0}), 0);
+		for (uint64_t seq = 1; seq < 50; seq++)
+			assert_int_equal(ASK(&h[i], 0, seq, 0, SYNCFS, syncfs, .node = h[i].hello.root), 0);
+	}
+	assert_int_equal(ASK(&h[0], 7, 1, 0, PING, ping, ), 0);
+	/* In the end each is done, and answered once. */
+	pthread_mutex_lock(&hang.lock);
+	hang.free = true;
+	pthread_cond_broadcast(&hang.changed);
+	pthread_mutex_unlock(&hang.lock);
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned answered = 0;
+
+		for (unsigned k = 0; k < 7; k++) {
+			assert_true(hand_receive(&h[i]));
+			assert_int_equal(h[i].f.status, 0);
+			answered |= 1u << h[i].f.slot;
+		}
+		assert_int_equal(answered, 0x7f);
+	}
+	assert_int_equal(ASK(&h[0], 0, 2, 0, SYNCFS, syncfs, .node = h[0].hello.root), 0);
+	for (unsigned i = 0; i < 6; i++)
+		close(h[i].fd);
+	teardown();
+}
+
 RUN_TESTS(cmocka_unit_test(the_first_frame_is_small), cmocka_unit_test(who_sends_too_slowly_is_cut_off),
 	cmocka_unit_test(who_never_reads_is_cut_off), cmocka_unit_test(nobody_takes_all_connections_and_sessions),
-	cmocka_unit_test(nobody_takes_all_open_files),
+	cmocka_unit_test(nobody_takes_all_open_files), cmocka_unit_test(nobody_takes_all_threads),
 	cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
 	cmocka_unit_test(whom_the_host_does_not_know_is_nobody), cmocka_unit_test(a_session_has_one_user),
 	cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
