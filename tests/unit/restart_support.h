@@ -579,7 +579,25 @@ static inline void world_done(struct world *w)
 	state_remove(w->state);
 }
 
-/* ---- operations of others ---- */
+/* ---- the store, behind the server's back ---- */
+
+enum kind { NOTHING, FILE_, DIRECTORY, LINK };
+
+/* What the name stands for in the root. */
+static inline enum kind world_kind(struct world *w, const char *name)
+{
+	struct inlay_store_node *root, *n;
+	struct inlay_attr attr;
+	int r;
+
+	assert_int_equal(w->ops.root(w->store, &root), 0);
+	r = w->ops.lookup(root, NULL, inlay_str(name), &n, &attr);
+	w->ops.node_unref(root);
+	if (r < 0)
+		return NOTHING;
+	w->ops.node_unref(n);
+	return (attr.mode & 0170000) == 0040000 ? DIRECTORY : (attr.mode & 0170000) == 0120000 ? LINK : FILE_;
+}
 
 /* A program on the server, which is known by the time alone. */
 static inline void write_on_server(struct world *w, const char *name, uint64_t off, const char *text)

@@ -4,51 +4,13 @@
  * is so.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "failing_memory.h"
 #include "restart_support.h"
 
-#include <dlfcn.h>
-
-/* The thread sanitizer needs malloc before it can be asked for one: there this is left to the other builds. */
-#ifndef __SANITIZE_THREAD__
-static volatile unsigned fail_at; /* the fail_at-th from now; 0: none */
-static volatile bool for_good, failed;
-
-static bool must_fail(void)
+#ifdef ALLOCATIONS_FAIL
+static bool is_spared(void)
 {
-	if (!fail_at || in_harness)
-		return false;
-	if (fail_at > 1 && --fail_at)
-		return false;
-	failed = true;
-	fail_at = for_good;
-	return true;
-}
-
-void *malloc(size_t size)
-{
-	static void *(*real)(size_t);
-
-	if (!real)
-		real = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
-	return must_fail() ? NULL : real(size);
-}
-
-void *realloc(void *p, size_t size)
-{
-	static void *(*real)(void *, size_t);
-
-	if (!real)
-		real = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
-	return must_fail() ? NULL : real(p, size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-	static void *(*real)(size_t, size_t);
-
-	if (!real)
-		real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
-	return must_fail() ? NULL : real(count, size);
+	return in_harness;
 }
 
 /* ---- what is done while memory is short ---- */

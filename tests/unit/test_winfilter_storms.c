@@ -3,54 +3,16 @@
  * that fail, many requests at once in any order.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "failing_memory.h"
 #include "winfilter_support.h"
-
-#include <dlfcn.h>
 
 #define NT(name) ((uint32_t)INLAY_NT_##name)
 
-/* As in the redirector's own tests: allocations fail on demand, but not while a side, NTFS or the test is at work. */
-#ifndef __SANITIZE_THREAD__
-#define ALLOCATIONS_FAIL 1
-#endif
-
 #ifdef ALLOCATIONS_FAIL
-static unsigned fail_at; /* the fail_at-th from now; 0: none */
-static bool failed;
-
-static bool must_fail(void)
+/* A side, NTFS or the test is at work. */
+static bool is_spared(void)
 {
-	if (!fail_at || w.in_side || --fail_at)
-		return false;
-	failed = true;
-	return true;
-}
-
-void *malloc(size_t size)
-{
-	static void *(*real)(size_t);
-
-	if (!real)
-		real = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
-	return must_fail() ? NULL : real(size);
-}
-
-void *realloc(void *p, size_t size)
-{
-	static void *(*real)(void *, size_t);
-
-	if (!real)
-		real = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
-	return must_fail() ? NULL : real(p, size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-	static void *(*real)(size_t, size_t);
-
-	if (!real)
-		real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
-	return must_fail() ? NULL : real(count, size);
+	return w.in_side;
 }
 #endif
 
