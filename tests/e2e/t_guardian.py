@@ -2,17 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 from harness import Failed, test, wait_for
 from t_fsx import exercise
 from t_programs import sqlite_check
-from t_restart import HOLDER, THIEF, ask, kills, program, supervised
+from t_restart import HOLDER, THIEF, ask, killing, kills, program, supervised
 
 
 def redirector(a):
@@ -25,37 +23,8 @@ def redirector(a):
     raise Failed("nobody serves the attachment")
 
 
-class RedirectorKiller:
-    """Kills an attachment's redirector with -9, now and then, as often as it is to be."""
-
-    def __init__(self, a, kills, every):
-        self.a, self.left, self.every, self.kills, self.why = a, kills, every, 0, None
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self.work, daemon=True)
-        self.thread.start()
-
-    def work(self):
-        try:
-            while self.kills < self.left and not self.stopped.wait(self.every * random.uniform(0.2, 1.8)):
-                os.kill(redirector(self.a), signal.SIGKILL)
-                self.kills += 1
-        except Failed as e:
-            self.why = e
-
-    def end(self):
-        self.stopped.set()
-        self.thread.join()
-        if self.why:
-            raise self.why
-
-
-@contextlib.contextmanager
 def redirector_kills(a, count, every):
-    killer = RedirectorKiller(a, count, every)
-    try:
-        yield killer
-    finally:
-        killer.end()
+    return killing(lambda: redirector(a), count, every)
 
 
 @test(root=True, timeout=120)

@@ -16,9 +16,20 @@ from t_fsx import exercise
 from t_programs import sqlite_check
 
 
+# Of the programs below: what became of a call.
+OUTCOME = """
+import errno
+def outcome(function, *arguments):
+    try:
+        result = function(*arguments)
+        return result.decode() if isinstance(result, bytes) else result
+    except OSError as e:
+        return errno.errorcode[e.errno]
+"""
+
 # A program of its own: a process that is started while the server is away must have nothing to close there.
-HOLDER = """
-import errno, fcntl, json, os, sys
+HOLDER = OUTCOME + """
+import fcntl, json, os, sys
 os.chdir(sys.argv[1])
 names = ("held", "locked", "renamed", "forbidden", "removed")
 held, locked, renamed, forbidden, removed = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in names)
@@ -38,12 +49,6 @@ listing = os.scandir("directory")
 seen = [next(listing).name for i in range(20)]
 print("ready", flush=True)
 sys.stdin.readline()
-def outcome(function, *arguments):
-    try:
-        result = function(*arguments)
-        return result.decode() if isinstance(result, bytes) else result
-    except OSError as e:
-        return errno.errorcode[e.errno]
 said = {
     "read": outcome(os.pread, held, 10, 0), "write": outcome(os.write, held, b" and more"), "sync": outcome(os.fsync, held),
     "renamed": outcome(os.pread, renamed, 10, 0), "forbidden": outcome(os.pread, forbidden, 10, 0),
@@ -160,38 +165,60 @@ def supervised(t, export=None):
 
 
 class Killer:
-    """Kills a supervised server with -9, now and then, as often as it is to be."""
+    """Kills whom victim() names with -9, now and then, as often as it is to be; None: nobody just now."""
 
-    def __init__(self, t, server, kills, every):
-        self.t, self.server, self.left, self.every, self.kills = t, server, kills, every, 0
+    def __init__(self, victim, kills, every):
+        self.victim, self.left, self.every, self.kills, self.why = victim, kills, every, 0, None
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
     def work(self):
-        last = 0
-        while self.kills < self.left and not self.stopped.wait(self.every * random.uniform(0.3, 1.7)):
-            with open(self.t.path("server.pid")) as f:
-                pid = int(f.read())
-            if pid != last and self.server.alive():
-                os.kill(pid, signal.SIGKILL)
-                last = pid
-                self.kills += 1
+        try:
+            while self.kills < self.left and not self.stopped.wait(self.every * random.uniform(0.2, 1.8)):
+                pid = self.victim()
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+                    self.kills += 1
+        except Failed as e:
+            self.why = e
 
     def end(self):
         self.stopped.set()
         self.thread.join()
-        if not self.server.alive():
-            raise Failed(f"the server did not start again: {self.server.log()[-500:]}")
+        if self.why:
+            raise self.why
 
 
 @contextlib.contextmanager
-def kills(t, server, count, every):
-    killer = Killer(t, server, count, every)
+def killing(victim, count, every):
+    killer = Killer(victim, count, every)
     try:
         yield killer
     finally:
         killer.end()
+
+
+@contextlib.contextmanager
+def kills(t, server, count, every):
+    """Of a supervised server, each of its lives once."""
+    last = None
+
+    def victim():
+        nonlocal last
+        with open(t.path("server.pid")) as f:
+            pid = int(f.read())
+        if pid == last or not server.alive():
+            return None
+        last = pid
+        return pid
+
+    try:
+        with killing(victim, count, every) as killer:
+            yield killer
+    finally:
+        if not server.alive():
+            raise Failed(f"the server did not start again: {server.log()[-500:]}")
 
 
 @test(root=True, timeout=400)
@@ -238,8 +265,8 @@ def test_restart_postgresql(t):
 
 
 # What is not on the disk when the host crashes, and what programs must find afterwards.
-UNSYNCED = """
-import errno, json, os, random, sys, time
+UNSYNCED = OUTCOME + """
+import json, os, random, sys, time
 os.chdir(sys.argv[1])
 r = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 7)
 held, shared, log = (os.open(name, os.O_RDWR | os.O_CREAT, 0o644) for name in ("held", "shared", "log"))
@@ -273,12 +300,6 @@ with open("closed", "wb") as f:
 time.sleep(0.05)
 print(json.dumps("written"), flush=True)
 sys.stdin.readline()
-def outcome(function, *arguments):
-    try:
-        result = function(*arguments)
-        return result.decode() if isinstance(result, bytes) else result
-    except OSError as e:
-        return errno.errorcode[e.errno]
 print(json.dumps({"held": os.pread(held, 1 << 20, 0) == bytes(model),
                   "shared": outcome(os.pread, shared, 20, 0), "closed": open("closed").read(), "log": outcome(os.pread, log, 20, 0),
                   "sync": [outcome(os.fsync, fd) for fd in (held, shared, appending, held, shared, appending)]}), flush=True)
