@@ -6,8 +6,10 @@
 
 #include "store_fixture.h"
 
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 static void finds_and_refuses_names(void **state)
@@ -394,48 +396,65 @@ static void the_whole(void **state)
 	assert_int_equal(try_lookup(f->root, NULL, name), 0);
 }
 
+#define APPENDS 20000
+
 struct appender {
 	struct inlay_store_file *file;
 	char byte;
 	atomic_int failures;
+	uint64_t end[APPENDS];
 };
-
-#define APPENDS 2000
 
 static void *append_run(void *arg)
 {
 	struct appender *a = arg;
 	char block[16];
-	uint64_t size;
 
 	memset(block, a->byte, sizeof(block));
 	for (unsigned i = 0; i < APPENDS; i++)
-		if (a->file->store->ops->write(a->file, 0, block, sizeof(block), 0, &size) != sizeof(block))
+		if (a->file->store->ops->write(a->file, 0, block, sizeof(block), 0, &a->end[i]) != sizeof(block))
 			atomic_fetch_add(&a->failures, 1);
 	return NULL;
 }
+
+static void check_ends(const struct appender *a, struct inlay_store_file *whole)
+{
+	char byte;
+
+	for (unsigned i = 0; i < APPENDS; i++) {
+		assert_int_equal(whole->store->ops->read(whole, a->end[i] - 1, &byte, 1, 0), 1);
+		assert_int_equal(byte, a->byte);
+		assert_true(!i || a->end[i] > a->end[i - 1]);
+	}
+}
+
+/* Each says where it went, also of two that go through one open file. */
 
 static void appends_do_not_overlap(void **state)
 {
 	struct fixture *f = *state;
 	struct inlay_store_file *file = create(f->root, NULL, "f", 0600);
-	struct appender a[2] = {{.byte = 'a'}, {.byte = 'b'}};
-	pthread_t thread[2];
+	static struct appender a[3] = {{.byte = 'a'}, {.byte = 'b'}, {.byte = 'c'}};
+	pthread_t thread[3];
 	struct inlay_attr attr;
 	char block[16];
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(
 			f->store->ops->open(file->node, NULL, INLAY_O_WRONLY | INLAY_O_APPEND, &a[i].file, &attr), 0);
+	a[2].file = a[1].file;
+	for (unsigned i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, append_run, &a[i]);
-	}
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		pthread_join(thread[i], NULL);
 		assert_int_equal(atomic_load(&a[i].failures), 0);
-		file_close(a[i].file);
 	}
-	assert_int_equal(attr_of(file->node).size, 2 * APPENDS * sizeof(block));
-	for (unsigned i = 0; i < 2 * APPENDS; i++) {
+	for (unsigned i = 0; i < 3; i++)
+		check_ends(&a[i], file);
+	file_close(a[0].file);
+	file_close(a[1].file);
+	assert_int_equal(attr_of(file->node).size, 3 * APPENDS * sizeof(block));
+	for (unsigned i = 0; i < 3 * APPENDS; i++) {
 		assert_int_equal(f->store->ops->read(file, i * sizeof(block), block, sizeof(block), 0), sizeof(block));
 		for (unsigned j = 1; j < sizeof(block); j++)
 			assert_int_equal(block[j], block[0]);
@@ -443,7 +462,49 @@ static void appends_do_not_overlap(void **state)
 	file_close(file);
 }
 
-RUN_TESTS(STORE_TEST(finds_and_refuses_names), STORE_TEST(hard_links_are_one_node),
+static bool mark_append_only(int fd, bool on)
+{
+	int flags = 0;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return false;
+	flags = on ? flags | FS_APPEND_FL : flags & ~FS_APPEND_FL;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+}
+
+/* A log that its host protects: nothing in it has a place that one could write to. */
+static void what_is_append_only_stays_so(void **state)
+{
+	struct fixture *f = *state;
+	struct inlay_store_file *file = create(f->root, NULL, "log", 0644), *again;
+	struct inlay_store_node *n = lookup(f->root, "log");
+	int fd = openat(f->outside, "root/log", O_RDONLY);
+	struct inlay_attr attr;
+	uint64_t end = 7;
+	char text[8];
+
+	if (!mark_append_only(fd, true)) {
+		close(fd);
+		unref(n);
+		file_close(file);
+		skip();
+	}
+	assert_int_equal(f->store->ops->open(n, NULL, INLAY_O_RDWR, &again, &attr), -INLAY_EPERM);
+	assert_int_equal(f->store->ops->open(n, NULL, INLAY_O_RDWR | INLAY_O_APPEND, &again, &attr), 0);
+	assert_int_equal(f->store->ops->write(again, 0, "one", 3, 0, &end), 3);
+	assert_int_equal(f->store->ops->write(again, 0, "two", 3, INLAY_WRITE_AT, &end), -INLAY_EPERM);
+	assert_int_equal(f->store->ops->write(again, 0, "two", 3, 0, &end), 3);
+	assert_int_equal(end, 6);
+	assert_int_equal(f->store->ops->read(again, 0, text, sizeof text, 0), 6);
+	assert_memory_equal(text, "onetwo", 6);
+	file_close(again);
+	assert_true(mark_append_only(fd, false));
+	close(fd);
+	unref(n);
+	file_close(file);
+}
+
+RUN_TESTS(STORE_TEST(what_is_append_only_stays_so), STORE_TEST(finds_and_refuses_names), STORE_TEST(hard_links_are_one_node),
 	STORE_TEST(symlinks_and_special_files), STORE_TEST(renames), STORE_TEST(creates_and_opens),
 	STORE_TEST(tmpfile_can_be_linked), STORE_TEST(changes_attributes), STORE_TEST(changes_links_themselves),
 	STORE_TEST(reads_and_writes), STORE_TEST(partly_cached_reads_are_whole_or_nothing),
