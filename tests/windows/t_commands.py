@@ -136,6 +136,7 @@ def test_status_and_explain(t):
     t.eq((one["dir"], one["health"], one["transport"], one["state"]), (DIR, "healthy", "inlay.sys", "attached"), "facts")
     t.true(any(op["name"] == "read" and op["remote"]["bytes"] == 6 for op in one["operations"]), f"a read of 6 bytes: {one['operations']}")
     text = w.must(INLAY, "status").text
+    t.contains(text, "not guarded: on Windows", "why nobody takes over")
     for words in (DIR, "healthy for", "inlay.sys", server.address):
         t.contains(text, words)
     told = w.must(INLAY, "explain", *(DIR + "\\" + n for n in ("mine.txt", "remote.txt", "new", "x.tmp", r"forced\y", "both", ""))).lines

@@ -408,6 +408,7 @@ int inlay_attachment_status(struct inlay_attachment *a, struct inlay_attachment_
 	snprintf(s.dir, sizeof(s.dir), "%s", a->directory.name);
 	snprintf(s.server, sizeof(s.server), "%s", inlay_link_client(a->link)->server);
 	snprintf(s.transport, sizeof(s.transport), "inlay.sys");
+	snprintf(s.guarded_why, sizeof(s.guarded_why), "on Windows its open files end with it; the service attaches again");
 	if (inlay_driver_usage(&a->driver, DIRECTORY, &usage) == 0)
 		s.files = usage.open_files;
 	if (looked)
