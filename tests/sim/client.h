@@ -22,6 +22,7 @@ struct sim_prog;
 struct sim_file {
 	struct inlay_file *file; /* NULL: free */
 	struct inlay_node *node; /* looked up, as a kernel does while it is open; NULL: a directory's that another has: prog->dir, or a file */
+	uint64_t fh;               /* the kernel's number for it */
 	uint64_t ino;
 	struct inlay_uuid session; /* in which it was opened */
 	uint32_t number;           /* of the operation that opened it */
@@ -96,6 +97,7 @@ struct sim_heir {
 	bool guarded;                /* another takes over */
 	bool killed;                 /* its process is dead, and the other isn't there yet */
 	unsigned doom;               /* steps until it is killed; 0: it isn't to be */
+	bool undoing;                /* one was killed while it undid a lock that was given up: nobody goes on with that */
 	unsigned takeovers;
 	void *memory;                /* the estate's */
 	struct inlay_estate *estate;
@@ -103,9 +105,7 @@ struct sim_heir {
 	struct sim_event event;
 	struct {
 		uint64_t dir;            /* numbers; 0: none */
-		struct {
-			uint64_t file, node;
-		} files[FILES_MAX];
+		uint64_t node[FILES_MAX]; /* of its files */
 	} prog[PROGS_MAX];
 };
 

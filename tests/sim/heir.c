@@ -58,6 +58,7 @@ void heir_kill(struct sim_client *c)
 	SIM_REQUIRE(c->heir.left);
 	memcpy(c->heir.left, c->heir.memory, len);
 	c->heir.killed = true;
+	c->heir.undoing = c->heir.undoing || !inlay_list_empty(&c->redirect.undoing);
 	c->heir.doom = 0;
 	if (sim_chance(50))
 		sim_net_leave(&c->proc);
@@ -98,8 +99,7 @@ static void leave_numbers(struct sim_client *c)
 		for (unsigned k = 0; k < FILES_MAX; k++) {
 			struct sim_file *f = &g->files[k];
 
-			c->heir.prog[i].files[k].file = f->file ? f->file->number : 0;
-			c->heir.prog[i].files[k].node = leave(&f->node);
+			c->heir.prog[i].node[k] = leave(&f->node);
 			f->file = f->file ? &no_file : NULL;
 			f->whole = false; /* what was kept to be sent again is not handed over */
 			if (f->told_at == sim_now) /* of a loss; that may not have been noted any more */
@@ -192,9 +192,11 @@ static void take_numbers(struct sim_client *c)
 		for (unsigned k = 0; k < FILES_MAX; k++) {
 			struct sim_file *f = &g->files[k];
 
-			f->node = known(c, c->heir.prog[i].files[k].node);
-			f->file = f->file ? inlay_file_get(&c->redirect, c->heir.prog[i].files[k].file) : NULL;
-			if (c->heir.prog[i].files[k].file && !f->file)
+			f->node = known(c, c->heir.prog[i].node[k]);
+			if (!f->file)
+				continue;
+			f->file = inlay_file_get(&c->redirect, f->fh);
+			if (!f->file)
 				sim_fail("a file that program %u has open is not in the estate of %s", i, c->proc.name);
 			inlay_file_put(&c->redirect, f->file);
 		}

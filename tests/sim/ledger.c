@@ -6,6 +6,7 @@
 
 #include "server.h"
 
+#include "server/before.h"
 #include "server/internal.h"
 
 #include <stdlib.h>
@@ -209,12 +210,14 @@ void ledger_torn(void)
 }
 
 /*
- * Done, not noted, and then others changed those very names, and the server was started once more before the client asked again: it
- * knows what they stood for when it was started, but not what they stood for one start earlier.
+ * Noted, done or not, and then others changed those very names. The server knows what they stood for when it was started; but neither what
+ * they stood for one start earlier, should it have been started once more before the client asked again, nor for ever.
  */
 static bool is_untraceable(const struct entry *e)
 {
-	return e->torn && sim_server_boots() > e->torn + 1 && e->type != INLAY_WRITE && versions(e) != e->versions;
+	bool known = sim_server_boots() <= e->torn + 1 && before_is_kept(sim_server()->before);
+
+	return e->torn && e->type != INLAY_WRITE && !known && versions(e) != e->versions;
 }
 
 static bool is_open(const struct entry *e)
@@ -414,11 +417,11 @@ static bool session_was_lost(const struct sim_op *op)
 /*
  * A file that was open in a lost session and could not be opened again: it has no name any more; or a crash took it, and a later
  * one may have brought it back; or a lock on it was lost, for its client was away for longer than the server waits, or for the lock was
- * being asked for or given up; or it is being closed, and then it is not opened again.
+ * being asked for or given up; or it is being closed, and then it is not opened again; or there was no memory for it.
  */
 static bool is_beyond_reach(const struct sim_op *op)
 {
-	return !tree_exists(op->on->ino) || op->on->opened != sim_server_crashes() || op->on->locked ||
+	return sim_memory_failed() || !tree_exists(op->on->ino) || op->on->opened != sim_server_crashes() || op->on->locked ||
 	       op->type == INLAY_CLOSE;
 }
 
@@ -438,7 +441,7 @@ static void told_of_loss(const struct sim_op *op)
  */
 static bool must_be_whole(const struct sim_op *op)
 {
-	return op->on->whole && sim_client_count == 1 && op->client->life == 1 && !op->client->timeout_ms && !sim_server_faulty() &&
+	return op->on->whole && !sim_memory_failed() && sim_client_count == 1 && op->client->life == 1 && !op->client->timeout_ms && !sim_server_faulty() &&
 	       op->on->opened + 1 == sim_server_crashes();
 }
 
@@ -464,6 +467,9 @@ static bool is_explained(const struct sim_op *op, const struct entry *e, int sta
 		return op->interrupted || !op->client->up;
 	case -INLAY_ECANCELED:
 		return !op->client->up;
+	case -INLAY_ENOMEM:
+	case -INLAY_ENOLCK:
+		return sim_memory_failed();
 	default:
 		return false;
 	}

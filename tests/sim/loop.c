@@ -293,7 +293,11 @@ static void work_now(struct work *w)
 
 static void work_happens(struct sim_event *e)
 {
-	work_now(inlay_container(e, struct work, event));
+	struct work *w = inlay_container(e, struct work, event);
+
+	(void)sim_memory_scarce(!w->event.proc->dead);
+	work_now(w);
+	(void)sim_memory_scarce(false);
 }
 
 static void work_later(struct inlay_loop *l, struct inlay_task *t, uint64_t most)
@@ -454,7 +458,9 @@ static void turn(struct sim_event *e)
 
 	current = l;
 	l->now_ns = sim_proc_clock(l->proc);
+	(void)sim_memory_scarce(!l->proc->dead);
 	(void)(run_tasks(l) && run_again(l) && run_sources(l) && run_timers(l) && run_hooks(l));
+	(void)sim_memory_scarce(false);
 	current = NULL;
 	if (has_more(l) || due_timer(l))
 		sim_loop_kick(l);

@@ -141,6 +141,15 @@ void __wrap_inlay_request_execute(struct inlay_request *rq)
 
 /* ---- the store's front ---- */
 
+/* A change by the store that the front stands for: it is the disk, and has its own memory. */
+#define INNER(r, call) \
+	do { \
+		bool scarce = sim_memory_scarce(false); \
+\
+		r = inner->ops->call; \
+		(void)sim_memory_scarce(scarce); \
+	} while (0)
+
 static int fault(void)
 {
 	if (midway == BEFORE_EFFECT && ledger_running()) {
@@ -174,7 +183,9 @@ static int front_syncfs(struct inlay_store *s)
 	int r = fault();
 
 	(void)s;
-	return r < 0 ? r : inner->ops->syncfs(inner);
+	if (r == 0)
+		INNER(r, syncfs(inner));
+	return r;
 }
 
 static int front_create(struct inlay_store_node *dir, const struct inlay_cred *cred, struct inlay_str name, uint32_t flags,
@@ -186,7 +197,7 @@ static int front_create(struct inlay_store_node *dir, const struct inlay_cred *c
 
 	SIM_REQUIRE(n >= 0);
 	if (r == 0)
-		r = inner->ops->create(dir, cred, name, flags, m, ret, ret_file, ret_attr);
+		INNER(r, create(dir, cred, name, flags, m, ret, ret_file, ret_attr));
 	if (r < 0)
 		return r;
 	ino = tree_ino(*ret);
@@ -204,7 +215,7 @@ static int front_mkdir(struct inlay_store_node *dir, const struct inlay_cred *cr
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->mkdir(dir, cred, name, m, ret, ret_attr);
+		INNER(r, mkdir(dir, cred, name, m, ret, ret_attr));
 	if (r == 0) {
 		tree_made(tree_ino(dir), tree_name(name), tree_ino(*ret), true);
 		ledger_effect();
@@ -218,7 +229,7 @@ static int front_link(struct inlay_store_node *n, struct inlay_store_file *file,
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->link(n, file, dir, cred, name, ret_attr);
+		INNER(r, link(n, file, dir, cred, name, ret_attr));
 	if (r == 0) {
 		tree_linked(tree_ino(dir), tree_name(name), tree_ino(n));
 		ledger_effect();
@@ -231,7 +242,7 @@ static int front_unlink(struct inlay_store_node *dir, const struct inlay_cred *c
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->unlink(dir, cred, name);
+		INNER(r, unlink(dir, cred, name));
 	if (r == 0) {
 		tree_removed(tree_ino(dir), tree_name(name));
 		ledger_effect();
@@ -244,7 +255,7 @@ static int front_rmdir(struct inlay_store_node *dir, const struct inlay_cred *cr
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->rmdir(dir, cred, name);
+		INNER(r, rmdir(dir, cred, name));
 	if (r == 0) {
 		tree_removed(tree_ino(dir), tree_name(name));
 		ledger_effect();
@@ -258,7 +269,7 @@ static int front_rename(struct inlay_store_node *from_dir, struct inlay_str from
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->rename(from_dir, from, to_dir, to, flags, cred);
+		INNER(r, rename(from_dir, from, to_dir, to, flags, cred));
 	if (r == 0 && tree_renamed(tree_ino(from_dir), tree_name(from), tree_ino(to_dir), tree_name(to), flags))
 		ledger_effect();
 	return r;
@@ -273,7 +284,7 @@ static int64_t front_write(struct inlay_store_file *f, uint64_t off, const void 
 	if (faults.percent && !faults.status && len > unit && sim_chance(faults.percent))
 		len = unit * (size_t)sim_between(1, len / unit - 1);
 	if (r == 0)
-		r = inner->ops->write(f, off, buf, len, flags, ret_size);
+		INNER(r, write(f, off, buf, len, flags, ret_size));
 	if (r > 0) {
 		tree_wrote(tree_ino(f->node), f->flags & INLAY_O_APPEND && !(flags & INLAY_WRITE_AT) ? *ret_size - (uint64_t)r : off, buf, (size_t)r);
 		ledger_wrote((uint64_t)r);
@@ -287,7 +298,7 @@ static int front_commit(struct inlay_store_file *f, uint32_t flags)
 	int r = fault();
 
 	if (r == 0)
-		r = inner->ops->commit(f, flags);
+		INNER(r, commit(f, flags));
 	if (r == 0)
 		ledger_synced();
 	return r;

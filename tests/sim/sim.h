@@ -19,6 +19,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+
+/* The simulation's own memory doesn't run out: see host.c. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+#define malloc __real_malloc
+#define calloc __real_calloc
+#define realloc __real_realloc
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
@@ -177,6 +186,11 @@ extern struct sim_net_manners sim_net;
 /* ---- host.c: accounting ---- */
 
 unsigned sim_chunks(void); /* in use */
+/* One of so many allocations of the processes fails from now on; 0: none does. */
+void sim_memory_short(unsigned one_of);
+bool sim_memory_failed(void); /* one has, in this run */
+/* Around what a process does by itself; its beginning and its end find memory, and so does the store. Returns what was so before. */
+bool sim_memory_scarce(bool scarce);
 /* The log said that someone broke the protocol: both ends are ours, so that it must not. */
 void sim_host_begin(void);
 

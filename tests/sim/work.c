@@ -179,8 +179,9 @@ static void opened(struct sim_op *o, int status)
 	SIM_REQUIRE(session);
 	f->file = o->op.opened;
 	o->op.opened = NULL;
+	f->fh = f->file->number;
 	heir_step();
-	inlay_estate_file_mark(o->client->redirect.estate, f->file->number, INLAY_FILE_TAKEN);
+	inlay_estate_file_mark(o->client->redirect.estate, f->fh, INLAY_FILE_TAKEN);
 	f->node = o->op.found ? o->op.found : o->found;
 	o->op.found = o->found = NULL;
 	f->is_dir = o->type == INLAY_OPENDIR;
