@@ -46,6 +46,8 @@
 #define INLAY_FILE_LOCKS_MAX 16384u        /* locks of one file */
 #define INLAY_FILE_WAITERS_MAX 4096u       /* who waits for a lock of one file */
 #define INLAY_RECORDS_MAX 4096u            /* clients whose replies are recorded over a restart, 80 KiB a lane */
+#define INLAY_RECORD_LANES_MAX 16384u      /* of them, that lie on the server's disk: 1.3 GiB in all */
+#define INLAY_RECORD_SHARE 4u              /* a place that has more than so many times the lanes that are left gets no more: what it changes is not recorded */
 #define INLAY_OLD_NAMES_MAX 65536u         /* names changed since a restart that are remembered for redone requests, 200 bytes each */
 #define INLAY_CONNS_MAX 65536u             /* connections of one server */
 #define INLAY_PEER_CONNS_MAX (INLAY_CONNS_MAX / 4u) /* of one address, or user of a Unix socket */

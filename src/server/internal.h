@@ -52,6 +52,7 @@ struct origin {
 	uint32_t descriptors; /* atomic: of its connections and of what its sessions have open */
 	uint32_t calls;       /* atomic: of its sessions and HELLOs */
 	struct caller hellos;
+	struct record_place *records; /* under origins_lock; NULL: none were asked for */
 	uint32_t len;
 	char name[]; /* len bytes */
 };
@@ -162,6 +163,7 @@ struct inlay_server {
 };
 
 #define HANDLE_DESCRIPTORS 2 /* a file's own, and its node's */
+#define RECORD_DESCRIPTORS 1
 
 /* An open file or directory of a session. */
 struct handle {
@@ -269,6 +271,8 @@ bool origin_may_complain(struct inlay_server *s);
 /* Whether what it holds leaves it some of the process's descriptors. share: of limits.h. Any thread, as the next. */
 bool origin_may_take(struct inlay_server *s, const struct origin *o, uint32_t share);
 void origin_take(struct inlay_server *s, struct origin *o, int count); /* negative: gives back */
+/* What it has of the records; NULL without memory. The origin's own reference. */
+struct record_place *origin_records(struct inlay_server *s, struct origin *o);
 /* The same for what a session opens. */
 bool session_may_take(const struct inlay_session *ss, uint32_t share);
 void session_take(struct inlay_session *ss, int count);

@@ -72,6 +72,20 @@ bool origin_may_take(struct inlay_server *s, const struct origin *o, uint32_t sh
 	return left && __atomic_load_n(&o->descriptors, __ATOMIC_RELAXED) <= share * left;
 }
 
+struct record_place *origin_records(struct inlay_server *s, struct origin *o)
+{
+	struct record_place *p;
+
+	pthread_mutex_lock(&s->origins_lock);
+	if (!o->records)
+		o->records = calloc(1, sizeof(*o->records));
+	p = o->records;
+	if (p && !p->refs)
+		p->refs = 1;
+	pthread_mutex_unlock(&s->origins_lock);
+	return p;
+}
+
 bool session_may_take(const struct inlay_session *ss, uint32_t share)
 {
 	uint32_t small = INLAY_FILES_SMALL / (1 + __atomic_load_n(&ss->descriptors, __ATOMIC_RELAXED));
@@ -157,6 +171,8 @@ void origin_put(struct inlay_server *s, struct origin *o)
 	if (last)
 		inlay_map_remove(&s->origins, &o->link);
 	pthread_mutex_unlock(&s->origins_lock);
-	if (last)
-		free(o);
+	if (!last)
+		return;
+	record_place_put(o->records);
+	free(o);
 }

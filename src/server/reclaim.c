@@ -218,8 +218,12 @@ void session_record(struct inlay_session *ss)
 {
 	struct records *rs = ss->server->records;
 
-	if (rs)
-		ss->record = record_get(rs, &ss->client, export_number(ss->ex), ss->reclaim != RECLAIM_NONE);
+	if (!rs)
+		return;
+	ss->record = record_get(rs, &ss->client, export_number(ss->ex), ss->reclaim != RECLAIM_NONE,
+	                        ss->origin ? origin_records(ss->server, ss->origin) : NULL);
+	if (ss->record)
+		session_take(ss, RECORD_DESCRIPTORS);
 }
 
 /* ---- who holds locks ---- */

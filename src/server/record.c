@@ -72,6 +72,7 @@ struct record {
 	struct inlay_uuid client;
 	uint64_t export;
 	uint32_t refs;              /* under records.lock */
+	struct record_place *place; /* referenced; NULL: nobody's */
 	int fd;
 	struct head head;           /* as it stands in the file; under records.lock */
 	struct record_lane lanes[INLAY_LANES_MAX]; /* under records.lock until they are handed out */
@@ -84,9 +85,48 @@ struct records {
 	pthread_mutex_t lock;
 	/* under lock: */
 	struct inlay_map map;
+	uint32_t lanes_max, lanes; /* mapped ones */
+	uint64_t old_bytes;        /* on the disk, of files of the server's last life that nobody has asked for yet */
 };
 
+void record_place_put(struct record_place *p)
+{
+	if (p && __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		free(p);
+}
+
 /* ---- all of them ---- */
+
+static uint64_t bytes_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+/* What another life has left stays until records_clean(), and takes its room until then. */
+static void count_old(struct records *rs)
+{
+	int fd = openat(rs->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((e = readdir(d)))
+		if (fstatat(rs->dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			rs->old_bytes += (uint64_t)st.st_blocks * 512;
+	closedir(d);
+}
+
+void records_limit(struct records *rs, uint32_t lanes)
+{
+	rs->lanes_max = lanes;
+}
 
 int records_open(const char *dir, const struct inlay_hash_key *secret, const struct inlay_uuid *host_boot,
                  struct records **ret)
@@ -107,6 +147,8 @@ int records_open(const char *dir, const struct inlay_hash_key *secret, const str
 		err = rs->dir < 0 ? inlay_status_from_errno(errno) : 0;
 	}
 	if (err == 0) {
+		rs->lanes_max = INLAY_RECORD_LANES_MAX;
+		count_old(rs);
 		*ret = rs;
 		return 0;
 	}
@@ -166,6 +208,9 @@ void records_clean(struct records *rs)
 		pthread_mutex_unlock(&rs->lock);
 	}
 	closedir(d);
+	pthread_mutex_lock(&rs->lock);
+	rs->old_bytes = 0;
+	pthread_mutex_unlock(&rs->lock);
 }
 
 /* ---- one ---- */
@@ -250,11 +295,14 @@ static bool is_whole(const struct record_ref *ref)
 static int open_record(struct record *r, bool again)
 {
 	char name[64];
+	uint64_t old;
 
 	name_of(&r->client, r->export, name);
 	r->fd = openat(r->all->dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (r->fd < 0)
 		return inlay_status_from_errno(errno);
+	old = bytes_of(r->fd);
+	r->all->old_bytes -= old < r->all->old_bytes ? old : r->all->old_bytes;
 	if (!again || !head_read(r)) {
 		if (ftruncate(r->fd, 0) < 0)
 			return inlay_status_from_errno(errno);
@@ -279,7 +327,8 @@ static struct record *find_record(struct records *rs, const struct inlay_uuid *c
 	return NULL;
 }
 
-static struct record *make_record(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again)
+static struct record *make_record(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again,
+                                  struct record_place *place)
 {
 	struct record *r = rs->map.count < INLAY_RECORDS_MAX ? calloc(1, sizeof(*r)) : NULL;
 
@@ -294,18 +343,21 @@ static struct record *make_record(struct records *rs, const struct inlay_uuid *c
 		free(r);
 		return NULL;
 	}
+	r->place = place;
+	if (place)
+		__atomic_add_fetch(&place->refs, 1, __ATOMIC_RELAXED);
 	inlay_map_add(&rs->map, &r->link, map_hash(client));
 	return r;
 }
 
-struct record *record_get(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again)
+struct record *record_get(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again, struct record_place *place)
 {
 	struct record *r;
 
 	pthread_mutex_lock(&rs->lock);
 	r = find_record(rs, client, export);
 	if (!r)
-		r = make_record(rs, client, export, again);
+		r = make_record(rs, client, export, again, place);
 	if (r)
 		r->refs++;
 	pthread_mutex_unlock(&rs->lock);
@@ -315,6 +367,7 @@ struct record *record_get(struct records *rs, const struct inlay_uuid *client, u
 void record_put(struct record *r, bool keep)
 {
 	char name[64];
+	uint32_t lanes = 0;
 
 	if (!r)
 		return;
@@ -323,6 +376,11 @@ void record_put(struct record *r, bool keep)
 		pthread_mutex_unlock(&r->all->lock);
 		return;
 	}
+	for (unsigned i = 0; i < INLAY_LANES_MAX; i++)
+		lanes += r->lanes[i].entries != NULL;
+	r->all->lanes -= lanes;
+	if (r->place)
+		r->place->lanes -= lanes;
 	inlay_map_remove(&r->all->map, &r->link);
 	name_of(&r->client, r->export, name);
 	if (!keep)
@@ -332,7 +390,17 @@ void record_put(struct record *r, bool keep)
 		if (r->lanes[i].entries)
 			munmap(r->lanes[i].entries, LANE);
 	close(r->fd);
+	record_place_put(r->place);
 	free(r);
+}
+
+/* Under records.lock. */
+static bool has_room(const struct record *r)
+{
+	uint64_t taken = r->all->lanes + (r->all->old_bytes + LANE - 1) / LANE;
+	uint64_t left = r->all->lanes_max > taken ? r->all->lanes_max - taken : 0;
+
+	return left && (!r->place || r->place->lanes <= INLAY_RECORD_SHARE * left);
 }
 
 static void map_lane(struct record *r, struct record_lane *l, off_t off)
@@ -340,12 +408,15 @@ static void map_lane(struct record *r, struct record_lane *l, off_t off)
 	void *p;
 
 	/* A page that has no room on the disk would end the process when it is touched. */
-	if (posix_fallocate(r->fd, off, LANE) != 0)
+	if (!has_room(r) || posix_fallocate(r->fd, off, LANE) != 0)
 		return;
 	p = mmap(NULL, LANE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, off);
 	if (p == MAP_FAILED)
 		return;
 	*l = (struct record_lane){.record = r, .entries = p};
+	r->all->lanes++;
+	if (r->place)
+		r->place->lanes++;
 }
 
 struct record_lane *record_lane(struct record *r, uint32_t index, uint32_t tag)

@@ -20,15 +20,24 @@ struct records;     /* all of a server */
 struct record;      /* a client's, on one export */
 struct record_lane;
 
+/* How much of all the records is one place's; shared by that place and its records. */
+struct record_place {
+	uint32_t refs;  /* atomic */
+	uint32_t lanes; /* under the lock of the records */
+};
+void record_place_put(struct record_place *p); /* NULL is fine */
+
 /* dir: made before, nobody else's. host_boot: of the host, as a crash of it makes entries worth less. */
 int records_open(const char *dir, const struct inlay_hash_key *secret, const struct inlay_uuid *host_boot,
                  struct records **ret);
 void records_close(struct records *rs); /* NULL is fine */
+/* How many lanes there may be, else INLAY_RECORD_LANES_MAX: for tests. */
+void records_limit(struct records *rs, uint32_t lanes);
 /* Removes the files that no session has asked for since records_open(). */
 void records_clean(struct records *rs);
 
-/* again: what stands there is wanted, else it is begun anew. NULL: none can be had. */
-struct record *record_get(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again);
+/* again: what stands there is wanted, else it is begun anew. place: who asks, NULL: one of ours. NULL: none can be had. */
+struct record *record_get(struct records *rs, const struct inlay_uuid *client, uint64_t export, bool again, struct record_place *place);
 /* The last one drops it; its file, too, unless keep. NULL is fine. */
 void record_put(struct record *r, bool keep);
 /* For the session of that tag, from its first request on. Mapped for as long as the record is; NULL: no room. */

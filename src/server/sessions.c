@@ -54,6 +54,8 @@ static void session_free(struct inlay_session *ss)
 	for (unsigned i = 0; i < INLAY_LANES_MAX; i++)
 		lane_free(ss->lanes[i]);
 	pthread_mutex_destroy(&ss->lock);
+	if (ss->record)
+		session_take(ss, -RECORD_DESCRIPTORS);
 	record_put(ss->record, ss->server->stopping);
 	export_unref(ss->ex);
 	origin_put(ss->server, ss->origin);

@@ -172,7 +172,7 @@ static void record(const uint8_t *p, size_t count, bool again)
 	struct record_lane *lane;
 
 	require(records_open(dir, &secret, &boot, &rs) == 0);
-	r = record_get(rs, &client, 7, again);
+	r = record_get(rs, &client, 7, again, NULL);
 	require(r);
 	lane = record_lane(r, 0, TAG);
 	require(lane);
