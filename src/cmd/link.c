@@ -203,6 +203,11 @@ static bool lane_reclaim(struct inlay_lane *l)
 	return inlay_redirect_reclaim(ll->link->config.redirect, &l->client->boot, &ops, ll) == 0;
 }
 
+static void lane_late(struct inlay_lane *l, uint16_t type, const uint8_t *body, uint32_t len)
+{
+	inlay_redirect_late(of_lane(l)->link->config.redirect, l->index, INLAY_REMOTE, type, body, len);
+}
+
 static const struct inlay_lane_ops lane_ops = {
 	.send = lane_send,
 	.drop = lane_drop,
@@ -212,6 +217,7 @@ static const struct inlay_lane_ops lane_ops = {
 	.event_recall = lane_event_recall,
 	.session_lost = lane_session_lost,
 	.reclaim = lane_reclaim,
+	.late = lane_late,
 };
 
 /* ---- connections ---- */

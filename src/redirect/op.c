@@ -525,6 +525,30 @@ void inlay_redirect_unpin(struct inlay_redirect *r, unsigned lane, enum inlay_si
 	}
 }
 
+static void late_made(struct inlay_redirect *r, unsigned lane, enum inlay_side side, struct inlay_reader *body)
+{
+	struct inlay_create_rep made;
+
+	if (inlay_get_create_rep(body, &made) < 0)
+		return;
+	inlay_redirect_close_handle(r, lane, side, made.handle);
+	inlay_redirect_unpin(r, lane, side, &made.node, 1);
+}
+
+void inlay_redirect_late(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint16_t type, const uint8_t *body, uint32_t len)
+{
+	struct inlay_reader in = inlay_reader(body, len);
+	struct inlay_opendir_rep dir;
+	struct inlay_open_rep file;
+
+	if (type == INLAY_CREATE || type == INLAY_TMPFILE) /* their answers are alike */
+		late_made(r, lane, side, &in);
+	else if (type == INLAY_OPEN && inlay_get_open_rep(&in, &file) == 0)
+		inlay_redirect_close_handle(r, lane, side, file.handle);
+	else if (type == INLAY_OPENDIR && inlay_get_opendir_rep(&in, &dir) == 0)
+		inlay_redirect_close_handle(r, lane, side, dir.handle);
+}
+
 void inlay_op_unpin(struct inlay_op *op, enum inlay_side side, const struct inlay_node_id *id)
 {
 	if (op->redirect->port[side]->wants_forget)

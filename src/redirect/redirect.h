@@ -278,6 +278,8 @@ void inlay_op_flush(struct inlay_op *op);
  * right now, and whoever is on its lane's thread may have the port cancel it.
  */
 bool inlay_op_lock_interrupt(struct inlay_op *op);
+/* The answer of a request that was given up on that lane: what it has opened is closed, what it pins let go. On the lane's thread. */
+void inlay_redirect_late(struct inlay_redirect *r, unsigned lane, enum inlay_side side, uint16_t type, const uint8_t *body, uint32_t len);
 /* EVENT_LOCK came in: whoever waits for this (handle 0: for anything) asks again. Any thread. */
 void inlay_redirect_event_lock(struct inlay_redirect *r, enum inlay_side side, const struct inlay_event_lock_req *e);
 

@@ -64,7 +64,7 @@ static void slot_leave(struct inlay_lane *l, uint32_t slot)
 static void slot_free(struct inlay_lane *l, uint32_t slot)
 {
 	slot_leave(l, slot);
-	l->slot[slot].abandoned = false;
+	l->slot[slot].abandoned = l->slot[slot].given_up = false;
 	l->outstanding--;
 	l->free_slots[l->slots - l->outstanding - 1] = slot;
 }
@@ -424,6 +424,7 @@ static void leave(struct inlay_lane *l, struct inlay_call *c)
 		inlay_list_remove(&c->link);
 	} else {
 		slot_leave(l, c->slot);
+		l->slot[c->slot].given_up = true;
 		l->slot[c->slot].abandoned = true; /* still taken, until the server was heard about it */
 	}
 }
@@ -670,6 +671,7 @@ static int reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_
 	struct inlay_lane_slot *s;
 	struct inlay_call *c;
 	struct inlay_reply r = {.hold = hold};
+	bool late;
 
 	if (f->slot >= l->slots)
 		return -INLAY_EPROTO;
@@ -677,9 +679,12 @@ static int reply(struct inlay_lane *l, const struct inlay_frame *f, const uint8_
 	c = s->call;
 	if (f->seq != s->seq || (!c && !s->abandoned) || (c && f->type != c->type))
 		return -INLAY_EPROTO;
+	late = s->given_up && !f->status && f->type != INLAY_PING && l->ops->late;
 	slot_free(l, f->slot);
 	l->answered |= l->state == INLAY_LANE_OPEN;
 	l->served |= c && c != &l->ping && !c->reclaims;
+	if (late)
+		l->ops->late(l, f->type, body, f->body);
 	if (!c)
 		return 0;
 	/* A number that a newer server may know is still an error. */

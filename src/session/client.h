@@ -116,6 +116,11 @@ struct inlay_lane_ops {
 	 */
 	void (*session_lost)(struct inlay_lane *l);
 	bool (*reclaim)(struct inlay_lane *l);
+	/*
+	 * The server had done a request, with this body for an answer, that this lane gave up waiting for: what it has opened is to be
+	 * closed. NULL: never mind.
+	 */
+	void (*late)(struct inlay_lane *l, uint16_t type, const uint8_t *body, uint32_t len);
 };
 
 /*

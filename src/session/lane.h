@@ -12,6 +12,7 @@ struct inlay_lane_slot {
 	struct inlay_call *call;
 	uint64_t seq; /* of the last request sent */
 	bool abandoned;
+	bool given_up; /* abandoned by us: nobody has heard the answer, and nobody will */
 	bool expected; /* as abandoned, but a successor of its call is coming */
 };
 

@@ -5,6 +5,7 @@ import errno
 import glob
 import os
 import random
+import re
 import socket
 import struct
 import threading
@@ -521,6 +522,52 @@ def test_evil_server_falls_silent(t):
 
 
 @test(root=True, timeout=60)
+def test_evil_server_answers_late(t):
+    """what a server opened for a program that --timeout has sent away is closed there when it is heard again"""
+    for name in ("f", "d/g"):
+        os.makedirs(os.path.dirname(f"{t.export()}/{name}"), exist_ok=True)
+        t.file(f"{t.export()}/{name}", "x")
+    server = t.server()
+    worse = WorseServer(t, server, 0)
+    directory = t.dir("late")
+    a = Attachment(t, f"{worse.address}/e", directory, ["--timeout", "2", "--connections", "1"])
+
+    def held():
+        found = []
+        for fd in glob.glob(f"/proc/{server.proc.pid}/fd/*"):
+            try:
+                flags = int(re.search(r"flags:\s*([0-7]+)", open(fd.replace("/fd/", "/fdinfo/")).read())[1], 8)
+                path = os.readlink(fd)
+            except (OSError, TypeError):
+                continue
+            if path.startswith(t.export() + "/") and not flags & os.O_PATH:
+                found.append(path)
+        return found
+
+    fd = os.open(f"{directory}/f", os.O_RDONLY)
+    worse.damage = "opens"
+    for call, path in ((os.open, "d/g"), (os.open, "new")):
+        t.raises(errno.EIO, call, f"{directory}/{path}", os.O_RDWR | os.O_CREAT)
+        worse.damage = False  # the next one gets as far as that again
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                os.stat(f"{directory}/f")
+                break
+            except OSError:
+                pass
+        worse.damage = "opens"
+    worse.damage = False
+    deadline = time.monotonic() + 5
+    while len(held()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    t.eq(held(), [f"{t.export()}/f"], "what the server has open")
+    t.eq(os.pread(fd, 10, 0), b"x", "what was open stays so")
+    os.close(fd)
+    a.detach()
+
+
+@test(root=True, timeout=60)
 def test_evil_server_breaks_after_hello(t):
     """a server that takes each connection, answers HELLO and breaks is asked ever more rarely"""
     t.file(f"{t.export()}/f", "x")
@@ -556,6 +603,28 @@ def test_evil_garbage_on_control_socket(t):
                 pass
     t.eq(attachment.status()["state"], "attached")
     t.eq(os.stat("/run/inlay").st_mode & 0o077, 0, "permissions of the folder")
+
+
+@test(root=True, timeout=90)
+def test_hostile_silent_on_control_socket(t):
+    """who connects to the control socket and says nothing, or a byte at a time, is sent away in time for others"""
+    server, attachment = serving(t)
+    found = glob.glob("/run/inlay/*.sock")
+    silent = []
+    for i in range(50):  # more than are served at a time
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(found[0])
+        s.sendall(b"sta"[:i % 3])
+        silent.append(s)
+    begin = time.monotonic()
+    while time.monotonic() - begin < 1:  # bytes that come don't make it longer
+        silent[1].sendall(b"x")
+        time.sleep(0.1)
+    t.eq(attachment.status()["state"], "attached")
+    t.true(time.monotonic() - begin < 10, f"status took {time.monotonic() - begin:.1f} s")
+    for s in silent:
+        t.true(closed(s, 6), "one that says nothing is kept")
+    t.true(time.monotonic() - begin < 12, f"they were sent away after {time.monotonic() - begin:.1f} s")
 
 
 def slowest(t, directory, seconds):
@@ -699,6 +768,10 @@ class WorseServer(Relay):
             while True:
                 f = stream.next()
                 status = f.status
+                if self.damage == "opens" and f.type in (NUMBERS["OPEN"], NUMBERS["CREATE"]):
+                    self.deaf = sink
+                if self.damage == "opens" and self.deaf is sink:
+                    continue  # all that this connection still says is lost
                 if self.damage == "silent" or self.damage in ("half", "silent-after-hello", "break") and f.type != NUMBERS["HELLO"]:
                     if self.damage == "half":
                         sink.sendall(frame(f.type, kind=f.kind, slot=f.slot, seq=f.seq, size=1 << 20))
@@ -721,7 +794,7 @@ class WorseServer(Relay):
             except OSError:
                 pass
 
-    cookie = 0
+    cookie, deaf = 0, None
 
     def entry(self, n):
         name = f"{n:0130}".encode()

@@ -134,7 +134,7 @@ static bool on_reclaim(struct inlay_lane *l)
 	return true;
 }
 
-static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, on_lost, on_reclaim};
+static const struct inlay_lane_ops lane_ops = {on_send, on_drop, on_opened, on_dead, on_lock, on_recall, on_lost, on_reclaim, NULL};
 
 static void submit(struct fuzz *z, struct fuzz_call *c, unsigned type);
 

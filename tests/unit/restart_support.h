@@ -358,7 +358,7 @@ static inline bool wire_reclaim(struct inlay_lane *l)
 }
 
 static const struct inlay_lane_ops wire_ops = {wire_send, wire_drop, wire_opened, wire_dead, wire_event, wire_recall,
-                                               wire_lost, wire_reclaim};
+                                               wire_lost, wire_reclaim, NULL};
 
 static inline void client_submit(struct inlay_side_port *port, unsigned lane, struct inlay_call *call)
 {
