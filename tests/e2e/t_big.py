@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from harness import Failed, connect, test
+from wire import Client
 
 
 @test(subject=True, root=True, timeout=300)
@@ -110,3 +111,46 @@ def test_many_idle_connections(t):
     t.true(each < 64, f"{each:.1f} KiB for each idle connection")
     for s in idle:
         s.close()
+
+
+def cost(t, count, make):
+    """What each of count such things costs a server, in bytes of its memory."""
+    server = t.server()
+    for _ in range(20):  # what is made once is made
+        Client(server.address).close()
+    client = Client(server.address)
+    before = server.memory_kib()
+    made = make(server, client, count)
+    each = (server.memory_kib() - before) * 1024 / count
+    for s in made or ():
+        s.close()
+    client.close()
+    server.stop()
+    return each
+
+
+@test(root=True, timeout=200)
+def test_what_each_costs(t):
+    """connections, sessions, open files and locks cost the server no more memory than docs/RELIABILITY.md reckons with"""
+    os.mkdir(f"{t.export()}/d")
+    for i in range(3000):
+        t.file(f"{t.export()}/d/{i}", "x")
+
+    def files(server, c, count):
+        folder = c.walk("d")
+        for i in range(count):
+            node = c.call("LOOKUP", dir=folder, name=str(i))[1]["node"]
+            t.eq(c.call("OPEN", node=node, flags=0)[0], "OK", "OPEN")
+
+    def locks(server, c, count):
+        handle = c.call("OPEN", node=c.walk("d", "0"), flags=2)[1]["handle"]
+        for i in range(count):
+            t.eq(c.call("LOCK", handle=handle, owner=1, start=4 * i, end=4 * i, kind=0, type=1)[0], "OK", "LOCK")
+
+    for name, most, count, make in (
+            ("an idle connection", 800, 4000, lambda server, c, n: [connect(server.address) for _ in range(n)]),
+            ("a session with its connection", 4000, 1000, lambda server, c, n: [Client(server.address) for _ in range(n)]),
+            ("an open file", 700, 3000, files), ("a lock", 160, 16000, locks)):
+        each = cost(t, count, make)
+        print(f"  memory of {name}: {each:.0f} bytes")
+        t.true(each <= most, f"{name} costs {each:.0f} bytes, more than {most}")

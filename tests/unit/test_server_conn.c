@@ -806,6 +806,163 @@ static void nobody_takes_all_open_files(void **state)
 	teardown();
 }
 
+/* ---- buffers ---- */
+
+/* Holds so many bytes of buffers; nothing is written to them, so that they cost no memory. */
+static struct inlay_chunk *hold_buffers(uint64_t bytes)
+{
+	struct inlay_chunk *held = NULL;
+
+	while (inlay_chunk_used() <= bytes) {
+		struct inlay_chunk *c = inlay_chunk_new(INLAY_CHUNK_LARGE);
+
+		assert_non_null(c);
+		c->next_free = held;
+		held = c;
+	}
+	return held;
+}
+
+static void let_go(struct inlay_chunk *held)
+{
+	while (held) {
+		struct inlay_chunk *next = held->next_free;
+
+		inlay_chunk_unref(held);
+		held = next;
+	}
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Who keeps buffers waiting has the lease time, 45 s, but two seconds when they run short. */
+static void patience_ends_when_buffers_run_short(void **state)
+{
+	struct inlay_chunk *held;
+	struct hand h, well;
+	double begin;
+
+	(void)state;
+	setup(0);
+	hand_open(&h);
+	hand_open(&well);
+	assert_int_equal(hello(&h, (struct inlay_hello_req){.lane = 0}), 0);
+	assert_int_equal(hello(&well, (struct inlay_hello_req){.lane = 0}), 0);
+	inlay_frame_put(h.out, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 8000, .type = INLAY_GETATTR,
+		.kind = INLAY_FRAME_REQUEST, .slot = 0, .seq = 1, .body = 8000});
+	assert_int_equal(send(h.fd, h.out, 100, MSG_NOSIGNAL), 100);
+	usleep(4500000);
+	AWAIT(conns, 2); /* the twin: as long as there are enough, he is waited for */
+	held = hold_buffers(INLAY_BUFFERS_SHORT);
+	begin = seconds();
+	AWAIT(conns, 1);
+	assert_true(seconds() - begin < 8);
+	let_go(held);
+	assert_int_equal(ASK(&well, 0, 1, 0, PING, ping, ), 0);
+	close(h.fd);
+	close(well.fd);
+	teardown();
+}
+
+/* Writes a file that is no hole and asks for it without end, reading nothing. */
+static void ask_and_never_read(struct hand *h)
+{
+	static uint8_t data[60000];
+	struct inlay_create_rep f;
+	uint8_t body[64];
+	struct inlay_writer w = inlay_writer(body, sizeof(body));
+
+	memset(data, 7, sizeof(data));
+	assert_int_equal(ASK(h, 0, 1, 0, CREATE, create, .dir = h->hello.root, .name = INLAY_STR("f"), .flags = 2), 0);
+	READ_REPLY(h, create, &f);
+	for (uint64_t i = 0; i < 20; i++) {
+		w = inlay_writer(body, sizeof(body));
+		inlay_put_write_req(&w, &(struct inlay_write_req){.handle = f.handle, .off = i * sizeof(data)});
+		hand_send(h, &(struct inlay_frame){.size = INLAY_FRAME_HEADER + 24 + sizeof(data), .type = INLAY_WRITE,
+			.kind = INLAY_FRAME_REQUEST, .slot = 0, .seq = 2 + i, .body = 24}, body, data);
+		assert_true(hand_receive(h));
+		assert_int_equal(h->f.status, 0);
+	}
+	for (uint32_t i = 1; i < 8; i++) {
+		w = inlay_writer(body, sizeof(body));
+		inlay_put_read_req(&w, &(struct inlay_read_req){.handle = f.handle, .len = 1 << 20});
+		put(h, i, 1, 0, INLAY_READ, body, (uint32_t)inlay_writer_len(&w));
+	}
+}
+
+static void who_has_much_waiting_goes_when_buffers_are_out(void **state)
+{
+	static struct hand h[2];
+	struct inlay_chunk *held = NULL;
+	double begin;
+
+	(void)state;
+	for (unsigned out = 0; out < 2; out++) {
+		setup(0);
+		held = out ? hold_buffers(INLAY_BUFFERS_MAX) : NULL;
+		hand_open_from(&h[0], "pair", 65536);
+		assert_int_equal(hello(&h[0], (struct inlay_hello_req){.lane = 0}), 0);
+		begin = seconds();
+		ask_and_never_read(&h[0]);
+		if (!out)
+			usleep(1500000); /* the twin */
+		AWAIT(conns, out ? 0 : 1);
+		assert_true(seconds() - begin < (out ? 1.9 : 10)); /* before patience, however short, ends */
+		let_go(held);
+		close(h[0].fd);
+		teardown();
+	}
+}
+
+/* ---- pins ---- */
+
+static void pins_have_a_bound(void **state)
+{
+	struct inlay_export_config config = {.name = "pins", .identity_client = true, .rules = ""};
+	static struct inlay_store_ops ops;
+	struct inlay_lookup_rep dir, file;
+	uint8_t forget[48];
+	struct local l;
+	uint32_t n = 0;
+	char name[16];
+	int r = 0;
+
+	(void)state;
+	server = make_server(NULL, 0);
+	assert_int_equal(inlay_memory_open(&config.store), 0);
+	ops = *config.store->ops;
+	ops.pins_nodes = true;
+	config.store->ops = &ops;
+	assert_int_equal(inlay_server_export_add(server, &config), 0);
+	local_open(&l, server, "pins");
+	while (r == 0 && n <= INLAY_PINS_MAX) {
+		snprintf(name, sizeof(name), "%u", n);
+		if (n % 256)
+			r = CALL(&l, MKNOD, mknod, .dir = dir.node, .mode = 0100644, .name = inlay_str(name));
+		else
+			r = CALL(&l, MKDIR, mkdir, .dir = l.root, .mode = 0755, .name = inlay_str(name));
+		if (r == 0 && n++ % 256 == 0)
+			REPLY(&l, lookup, &dir);
+	}
+	assert_int_equal(r, -INLAY_ENFILE);
+	assert_int_equal(n, INLAY_PINS_MAX);
+	/* What is known already costs none, and what is forgotten makes room. */
+	assert_int_equal(CALL(&l, LOOKUP, lookup, .dir = l.root, .name = INLAY_STR("0")), 0);
+	REPLY(&l, lookup, &file);
+	memcpy(forget, file.node.bytes, sizeof(file.node.bytes));
+	inlay_store64(forget + 40, 2);
+	assert_int_equal(CALL_DATA(&l, FORGET, forget, forget, sizeof(forget), .count = 1), 0);
+	assert_int_equal(CALL(&l, LOOKUP, lookup, .dir = l.root, .name = inlay_str(name)), 0);
+	local_close(&l);
+	inlay_server_free(server);
+}
+
 /* ---- a store that hangs ---- */
 
 static struct {
@@ -906,6 +1063,8 @@ static void nobody_takes_all_threads(void **state)
 RUN_TESTS(cmocka_unit_test(the_first_frame_is_small), cmocka_unit_test(who_sends_too_slowly_is_cut_off),
 	cmocka_unit_test(who_never_reads_is_cut_off), cmocka_unit_test(nobody_takes_all_connections_and_sessions),
 	cmocka_unit_test(nobody_takes_all_open_files), cmocka_unit_test(nobody_takes_all_threads),
+	cmocka_unit_test(patience_ends_when_buffers_run_short), cmocka_unit_test(who_has_much_waiting_goes_when_buffers_are_out),
+	cmocka_unit_test(pins_have_a_bound),
 	cmocka_unit_test(a_user_is_who_the_host_says), cmocka_unit_test(a_users_groups_are_the_hosts),
 	cmocka_unit_test(whom_the_host_does_not_know_is_nobody), cmocka_unit_test(a_session_has_one_user),
 	cmocka_unit_test(handshake_says_what_is_wrong), cmocka_unit_test(wrong_slots_end_the_session),
