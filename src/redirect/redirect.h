@@ -54,7 +54,7 @@ struct inlay_unsynced {
 	struct inlay_list files, changes;
 	uint64_t seq;              /* of the last change */
 	uint64_t asked;            /* up to which the sync under way covers them; 0: none is */
-	size_t bytes;
+	size_t bytes, max;         /* max: INLAY_UNSYNCED_MAX, or what who makes the redirector says */
 	unsigned count;            /* of files */
 	unsigned lane;             /* of that sync */
 	uint64_t changed;          /* bytes of all changes that were answered */

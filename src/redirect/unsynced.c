@@ -17,6 +17,7 @@ static uint64_t time_ns(const struct inlay_time *t)
 void inlay_unsynced_init(struct inlay_redirect *r)
 {
 	pthread_mutex_init(&r->kept.lock, NULL);
+	r->kept.max = INLAY_UNSYNCED_MAX;
 	inlay_list_init(&r->kept.files);
 	inlay_list_init(&r->kept.changes);
 }
@@ -181,7 +182,7 @@ static void learn_opening(struct inlay_unsynced_file *k, const struct inlay_file
 
 static bool has_room(const struct inlay_redirect *r, const struct inlay_unsynced_file *k, const struct inlay_change *c)
 {
-	return c->cost <= INLAY_UNSYNCED_FILE_MAX - k->bytes && c->cost <= INLAY_UNSYNCED_MAX - r->kept.bytes;
+	return c->cost <= INLAY_UNSYNCED_FILE_MAX - k->bytes && c->cost <= r->kept.max - r->kept.bytes;
 }
 
 struct answer {

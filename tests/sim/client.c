@@ -12,6 +12,7 @@
 
 struct sim_client sim_clients[CLIENTS_MAX];
 unsigned sim_client_count, sim_client_slots;
+size_t sim_client_room;
 
 struct sim_client *client_of(const char *host)
 {
@@ -377,6 +378,8 @@ static void attach(struct sim_event *e)
 	c->no_local = (struct inlay_side_port){.submit = no_submit};
 	c->lost_at = 0;
 	SIM_REQUIRE(inlay_redirect_init(&c->redirect, c->loops) == 0);
+	if (sim_client_room)
+		c->redirect.kept.max = sim_client_room;
 	c->redirect.judge = inlay_judge_new();
 	heir_begin(c);
 	r = open_link(c);

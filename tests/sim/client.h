@@ -130,6 +130,7 @@ struct sim_client {
 extern struct sim_client sim_clients[CLIENTS_MAX];
 extern unsigned sim_client_count;
 extern unsigned sim_client_slots; /* wanted of each lane; 0: as the product does */
+extern size_t sim_client_room;    /* for what is kept until it is durable, in bytes; 0: the product's */
 
 void client_begin(unsigned number, unsigned loops, unsigned progs, unsigned timeout_ms);
 /* Later, and again until it works. */

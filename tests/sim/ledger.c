@@ -441,8 +441,8 @@ static void told_of_loss(const struct sim_op *op)
  */
 static bool must_be_whole(const struct sim_op *op)
 {
-	return op->on->whole && !sim_memory_failed() && sim_client_count == 1 && op->client->life == 1 && !op->client->timeout_ms && !sim_server_faulty() &&
-	       op->on->opened + 1 == sim_server_crashes();
+	return op->on->whole && !sim_memory_failed() && !sim_client_room && sim_client_count == 1 && op->client->life == 1 &&
+	       !op->client->timeout_ms && !sim_server_faulty() && op->on->opened + 1 == sim_server_crashes();
 }
 
 /* Errors that no execution brought. What a restart of the server may cost a program is said here. */
