@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct inlay_attachment {
 	int guardian;     /* the socket to it, -1: none; the keeper's thread alone changes it */
 	_Atomic bool dismissed; /* the guardian is told to go */
 	char guarded_why[128];
+	char program[PATH_MAX]; /* what a successor runs: by its path, so that it is the new one when that was replaced; "": unknown */
 };
 
 static void over(void *arg)
@@ -197,19 +199,13 @@ static void prepare_handover(struct inlay_attachment *a, const struct inlay_atta
 /* Borrowed descriptors: nothing in it is to be closed. */
 static void list_kept(const struct inlay_attachment *a, struct inlay_kept *ret)
 {
-	ssize_t n;
-
 	inlay_kept_init(ret);
 	ret->fd[INLAY_KEPT_ESTATE] = a->handover.fd;
 	ret->fd[INLAY_KEPT_DIR] = a->dir_fd;
 	ret->fd[INLAY_KEPT_STATE] = a->state_fd;
 	ret->fd[INLAY_KEPT_LOG] = a->log_fd;
 	(void)inlay_fuse_fds(a->fuse, ret->fd + INLAY_KEPT_FUSE, INLAY_LANES_MAX);
-	/* By its path, so that a successor is the new program when that was replaced. */
-	n = readlink("/proc/self/exe", ret->program, sizeof ret->program - 1);
-	ret->program[n > 0 ? n : 0] = '\0';
-	if (access(ret->program, X_OK) < 0)
-		*ret->program = '\0';
+	memcpy(ret->program, a->program, sizeof ret->program);
 }
 
 static void start_guardian(struct inlay_attachment *a)
@@ -227,10 +223,13 @@ static void start_guardian(struct inlay_attachment *a)
 /* Once it is mounted. */
 static void finish_handover(struct inlay_attachment *a, const struct inlay_attachment_config *config)
 {
+	ssize_t n;
 	int err;
 
 	if (!a->handover.estate)
 		return;
+	n = readlink("/proc/self/exe", a->program, sizeof a->program - 1);
+	a->program[n > 0 ? n : 0] = '\0';
 	inlay_fuse_leave(a->fuse, &a->handover.papers->fuse);
 	a->handover.papers->start_ms = a->start_ms;
 	err = inlay_handover_write(&a->handover, config, inlay_crew_loops(a->crew));
@@ -430,6 +429,7 @@ int inlay_attachment_inherit(struct inlay_kept *kept, int guardian, char *why, s
 	} else {
 		a->handover = h;
 		a->guardian = guardian;
+		memcpy(a->program, kept->program, sizeof a->program);
 		a->dir_fd = take_kept(kept, INLAY_KEPT_DIR);
 		a->state_fd = take_kept(kept, INLAY_KEPT_STATE);
 		err = begin(a, &config, why, why_len);

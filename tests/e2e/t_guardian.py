@@ -214,6 +214,15 @@ def test_guardian_restart(t):
             new = int(done.stdout.split("process ")[1].split()[0])
             t.eq(os.readlink(f"/proc/{new}/exe"), program_copy)
             t.eq(os.pread(held.fileno(), 1, 0), b"x")
+            # The same when another guardian has come after the update.
+            t.must("cp", t.program("inlay"), program_copy + ".new")
+            os.rename(program_copy + ".new", program_copy)
+            old = guardians()
+            os.kill(old[0], signal.SIGKILL)
+            wait_for("another guardian", lambda: guardians() and guardians() != old)
+            done = t.must(program_copy, "restart", directory)
+            new = int(done.stdout.split("process ")[1].split()[0])
+            t.eq(os.readlink(f"/proc/{new}/exe"), program_copy)
         t.eq(t.must(program_copy, "attach", f"{server.address}/e", directory).stderr.count("still attached"), 1)
     finally:
         t.must(program_copy, "detach", directory)
