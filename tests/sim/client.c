@@ -419,7 +419,7 @@ void client_begin(unsigned number, unsigned loops, unsigned progs, unsigned time
 	c->loops = loops;
 	c->progs = progs;
 	c->timeout_ms = timeout_ms;
-	c->heir.guarded = sim_chance(75);
+	c->heir.guarded = sim_chance(50);
 	inlay_list_init(&c->ops);
 	inlay_list_init(&c->reposted);
 	for (unsigned i = 0; i < progs; i++)

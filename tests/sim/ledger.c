@@ -31,7 +31,7 @@ struct entry {
 	struct tree_mark mark;     /* COMMIT, synchronous WRITE: what it makes durable */
 	const struct sim_op *op;   /* until it is over */
 	bool appends;
-	bool synced;               /* this run has done so; else it was answered by what stands in the record */
+	bool synced;               /* this run has changed or synced something */
 	unsigned effects, effects_before, sessions; /* before: this run; sessions: in which it was asked for */
 	uint64_t crash;            /* of the host, before the last effect */
 	uint64_t first_crash;      /* the same, before the first run: a crash takes the answers out of the server's record */
@@ -393,7 +393,8 @@ void ledger_after(struct inlay_request *rq)
 	e->answer[0] = (struct answer){rq->status, 0};
 	if (rq->status == 0)
 		e->answer[0].hash = hash_of(rq->reply_body, rq->reply_len, rq->reply_data, rq->reply_data_len);
-	if (rq->status == 0 && e->synced)
+	/* What the record answers was so when it was executed first. */
+	if (rq->status == 0 && (e->synced || !rq->record.redo || !e->mark.point))
 		mark(e, rq);
 }
 

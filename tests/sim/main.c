@@ -20,7 +20,7 @@ enum fault { RESET, HALF_CLOSE, STALL, FREEZE, STORE, FULL, SERVER_KILLED, HOST_
 static const unsigned usual_weight[FAULTS] = {
 	[RESET] = 20, [HALF_CLOSE] = 8, [STALL] = 10, [FREEZE] = 4, [STORE] = 6, [FULL] = 2, [SERVER_KILLED] = 3, [HOST_DOWN] = 3,
 	[CLIENT_KILLED] = 2, [CLIENT_HOST_DOWN] = 1, [DETACH] = 2, [OUTAGE] = 3, [SERVER_STOPPED] = 2, [SERVER_DIES_MIDWAY] = 4,
-	[REDIRECTOR_KILLED] = 10, [MEMORY] = 3,
+	[REDIRECTOR_KILLED] = 10, [MEMORY] = 2,
 };
 
 static struct run {
