@@ -29,6 +29,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define GUARDIAN_AGAIN_MS 5000 /* until it is tried again to start one */
+
 struct inlay_attachment {
 	char source[512], dir[4096];
 	bool readonly;
@@ -47,6 +49,7 @@ struct inlay_attachment {
 	struct inlay_handover handover; /* estate NULL: there will be no successor */
 	int guardian;     /* the socket to it, -1: none; the keeper's thread alone changes it */
 	_Atomic bool dismissed; /* the guardian is told to go */
+	uint64_t guardian_due_ms; /* inlay_clock_ms: when to try again to start one; UINT64_MAX: there is one, or shall be none */
 	char guarded_why[128];
 	char program[PATH_MAX]; /* what a successor runs: by its path, so that it is the new one when that was replaced; "": unknown */
 };
@@ -208,16 +211,18 @@ static void list_kept(const struct inlay_attachment *a, struct inlay_kept *ret)
 	memcpy(ret->program, a->program, sizeof ret->program);
 }
 
+/* What a guardian needs is kept also when none can be started: for want of memory or descriptors, which passes. */
 static void start_guardian(struct inlay_attachment *a)
 {
 	struct inlay_kept kept;
+	int sock;
 
 	list_kept(a, &kept);
-	a->guardian = inlay_guardian_start(&kept);
-	if (a->guardian >= 0)
-		return;
-	unguarded(a, inlay_status_text(a->guardian));
-	a->guardian = -1;
+	sock = inlay_guardian_start(&kept);
+	a->guardian = sock < 0 ? -1 : sock;
+	a->guardian_due_ms = sock < 0 ? inlay_clock_ms() + GUARDIAN_AGAIN_MS : UINT64_MAX;
+	if (sock < 0)
+		snprintf(a->guarded_why, sizeof a->guarded_why, "%s: it is tried again", inlay_status_text(sock));
 }
 
 /* Once it is mounted. */
@@ -246,16 +251,28 @@ int inlay_attachment_guardian_fd(const struct inlay_attachment *a)
 	return a->guardian;
 }
 
+uint64_t inlay_attachment_guardian_due(const struct inlay_attachment *a)
+{
+	return a->guardian_due_ms;
+}
+
 void inlay_attachment_guard_again(struct inlay_attachment *a)
 {
-	close(a->guardian);
+	bool died = a->guardian >= 0;
+
+	if (died)
+		close(a->guardian);
 	a->guardian = -1;
+	a->guardian_due_ms = UINT64_MAX;
 	if (atomic_load(&a->dismissed))
 		return;
-	inlay_warning("%s: the guardian died: another one is started", a->dir);
+	if (died)
+		inlay_warning("%s: the guardian died: another one is started", a->dir);
 	start_guardian(a);
 	if (a->guardian >= 0)
 		inlay_guardian_ready(a->guardian);
+	else if (died)
+		inlay_warning("%s: no guardian: %s", a->dir, a->guarded_why);
 }
 
 int inlay_attachment_restart(struct inlay_attachment *a)
@@ -282,6 +299,7 @@ static struct inlay_attachment *attachment_new(const struct inlay_attachment_con
 	snprintf(a->dir, sizeof a->dir, "%s", config->dir);
 	a->readonly = config->readonly;
 	a->dir_fd = a->state_fd = a->guardian = a->handover.fd = -1;
+	a->guardian_due_ms = UINT64_MAX;
 	a->log_fd = config->log_fd;
 	a->start_ms = inlay_clock_ms();
 	a->over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -50,8 +50,12 @@ int inlay_attachment_open(const struct inlay_attachment_config *config, char *wh
  * guardian, too. -INLAY_ENOTCONN: the mount is gone, there is nothing to go on with.
  */
 int inlay_attachment_inherit(struct inlay_kept *kept, int guardian, char *why, size_t why_len, struct inlay_attachment **ret);
-/* Linux: readable once the guardian has died; -1: there is none. And another one, in its place. */
+/*
+ * Linux: readable once the guardian has died; -1: there is none. When (inlay_clock_ms) to try again, after one could not be started;
+ * UINT64_MAX: not. And another one, then.
+ */
 int inlay_attachment_guardian_fd(const struct inlay_attachment *a);
+uint64_t inlay_attachment_guardian_due(const struct inlay_attachment *a);
 void inlay_attachment_guard_again(struct inlay_attachment *a);
 /*
  * Has another process take over: the descriptor of restart_fd becomes readable, and whoever polls it ends the process without a word.

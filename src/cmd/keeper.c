@@ -151,6 +151,14 @@ static void restart(struct keeper *k)
 	_exit(INLAY_EXIT_OK);
 }
 
+/* As poll's timeout. */
+static int wait_until(uint64_t due_ms)
+{
+	uint64_t now = inlay_clock_ms();
+
+	return due_ms == UINT64_MAX ? -1 : now >= due_ms ? 0 : (int)(due_ms - now);
+}
+
 /* True: it is over in good order. False: given up. */
 static bool keeper_wait(struct keeper *k)
 {
@@ -160,16 +168,15 @@ static bool keeper_wait(struct keeper *k)
 		struct pollfd p[4] = {{over_fd, POLLIN, 0}, {k->signal_fd, POLLIN, 0},
 			{inlay_attachment_guardian_fd(k->attachment), POLLIN, 0},
 			{inlay_attachment_restart_fd(k->attachment), POLLIN, 0}};
-		uint64_t now = inlay_clock_ms();
-		int timeout = k->deadline_ms == UINT64_MAX ? -1 : now >= k->deadline_ms ? 0 : (int)(k->deadline_ms - now);
+		uint64_t guardian_due = inlay_attachment_guardian_due(k->attachment);
 
-		if (poll(p, 4, timeout) < 0 && errno != EINTR)
+		if (poll(p, 4, wait_until(k->deadline_ms < guardian_due ? k->deadline_ms : guardian_due)) < 0 && errno != EINTR)
 			return false;
 		if (p[0].revents)
 			return true;
 		if (p[1].revents)
 			take_signal(k);
-		if (p[2].revents)
+		if (p[2].revents || inlay_clock_ms() >= guardian_due)
 			inlay_attachment_guard_again(k->attachment);
 		if (p[3].revents) /* after that: who hands over must have a guardian that lives */
 			restart(k);

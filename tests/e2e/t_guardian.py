@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -195,6 +196,25 @@ def test_guardian_killed(t):
     b = t.attach(server, a.dir)
     with open(f"{b.dir}/f") as f:
         t.eq(f.read(), "x")
+
+
+@test(root=True)
+def test_guardian_started_later(t):
+    """a guardian that can't be started for want of descriptors is started once there are some again, and takes over then"""
+    server = t.server()
+    a = t.attach(server)
+    t.file(f"{a.dir}/f", "x")
+    pid, [old] = redirector(a), guardians()
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, limits[1]))
+    os.kill(old, signal.SIGKILL)
+    wait_for("the log to say so", lambda: "no guardian" in a.log())
+    t.eq(guardians(), [], "guardians")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    wait_for("another guardian", guardians, 15)
+    with open(f"{a.dir}/f") as held:
+        os.kill(pid, signal.SIGKILL)
+        t.eq(os.pread(held.fileno(), 1, 0), b"x")
 
 
 @test(root=True, timeout=120)
