@@ -74,7 +74,8 @@ static void request(const char *text, size_t len)
 	inlay_control_unescape(escaped);
 	require(strlen(escaped) <= len);
 	free(escaped);
-	if (strcmp(text, "status") == 0 || strncmp(text, "explain ", 8) == 0 || strncmp(text, "detach", 6) == 0)
+	if (strcmp(text, "status") == 0 || strcmp(text, "restart") == 0 || strncmp(text, "explain ", 8) == 0 ||
+	    strncmp(text, "detach", 6) == 0)
 		return; /* these ask an attachment */
 	inlay_control_answer(NULL, text, &j);
 	require(!j.failed && inlay_json_valid(j.text));
