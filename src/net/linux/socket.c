@@ -19,6 +19,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* linux/tcp.h since 6.15 */
+#endif
+/*
+ * Between two attempts to send what a network has lost: however long it was gone, programs go on a second after it is back. The
+ * kernel gives a connection up after its usual number of attempts, some 14 s, and another one is made.
+ */
+#define RTO_MAX_MS 1000
+
 /* Network errors that the status list has no row for get the nearest one. */
 static int net_status(int host_errno)
 {
@@ -158,9 +167,10 @@ uint64_t inlay_socket_unsent(int fd)
 
 void inlay_socket_tune(int fd)
 {
-	int one = 1;
+	int one = 1, rto_ms = RTO_MAX_MS;
 
-	/* Neither is known to Unix sockets, and a host without cubic still works. */
+	/* None is known to Unix sockets, and a host without cubic, or older than Linux 6.15, still works. */
+	setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &rto_ms, sizeof(rto_ms));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 }
