@@ -64,7 +64,7 @@ def test_fsx_local_side_as_user(t):
 
 
 class Cutter:
-    """Forwards connections to the server and resets them, some or all at a time, again and again."""
+    """Forwards connections to the server and, once it is told to begin, resets them, some or all at a time, again and again."""
 
     def __init__(self, address, cuts, every):
         host, port = address.rsplit(":", 1)
@@ -72,8 +72,10 @@ class Cutter:
         self.pairs, self.lock = set(), threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        for work in (self.accept, self.cut):
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def begin(self):
+        threading.Thread(target=self.cut, daemon=True).start()
 
     def end(self, pair):
         with self.lock:
@@ -124,5 +126,6 @@ def test_fsx_cuts(t):
     cutter = Cutter(server.address, 40 if t.quick else 200, 0.03)
     mount = t.dir("mnt")
     Attachment(t, f"{cutter.address}/e", mount, ())
+    cutter.begin()
     while cutter.cuts < cutter.left:
         exercise(t, 4000, 1, mount)

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from harness import Failed, test, wait_for
@@ -196,6 +197,19 @@ def test_guardian_killed(t):
     b = t.attach(server, a.dir)
     with open(f"{b.dir}/f") as f:
         t.eq(f.read(), "x")
+
+
+@test(root=True)
+def test_guardian_takes_its_time(t):
+    """inlay status while another process takes over: it is waited for, not called dead"""
+    a = t.attach(t.server())
+    [guardian] = guardians()
+    os.kill(guardian, signal.SIGSTOP)
+    os.kill(redirector(a), signal.SIGKILL)
+    later = threading.Timer(0.4, os.kill, (guardian, signal.SIGCONT))
+    later.start()
+    t.eq((a.status()["state"], a.status()["takeovers"]), ("attached", 1))
+    later.join()
 
 
 @test(root=True)

@@ -705,7 +705,7 @@ def test_hostile_all_at_once(t):
     grown = server.memory_kib() - before
     t.true(len(counts) >= 4, f"the attack was none: {counts}")
     t.true(worst < 1, f"a request took {worst:.2f} s while {counts}")
-    t.true(grown < 800 << 10, f"memory grew by {grown} KiB while {counts}")
+    t.true(grown < 2 << 20, f"memory, which INLAY_BUFFERS_MAX bounds, grew by {grown} KiB while {counts}")
     for c in held:
         (c.sock if isinstance(c, Client) else c).close()
     check_serving(t, server, attachment)

@@ -38,7 +38,7 @@ static void export(const char *text)
 	struct inlayd_export e;
 	int r = inlayd_export_parse(text, &e, why);
 
-	require(r == 0 || (*why && !strchr(text, '\n') == !strchr(why, '\n')));
+	require(r == 0 || (*why && (strchr(text, '\n') || !strchr(why, '\n'))));
 	if (r < 0)
 		return;
 	require(e.name && e.dir);
