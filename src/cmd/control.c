@@ -29,7 +29,7 @@
 struct inlay_control {
 	struct inlay_attachment *attachment;
 	int listening, wake;
-	char path[INLAY_SOCKET_PATH];
+	char path[INLAY_SOCKET_PATH]; /* "" while nothing of ours lies there */
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards active */
 	pthread_cond_t idle;  /* active fell */
@@ -164,20 +164,34 @@ static void *serve(void *arg)
 	}
 }
 
-static int listen_at(struct inlay_control *c)
+/*
+ * Made aside and renamed once it listens: a socket that doesn't is taken for a dead process's, and removed by whoever asks. The name
+ * aside is the device's, so that the next who serves it removes what one that was killed in between has left.
+ */
+static int listen_at(struct inlay_control *c, const char *folder, const struct inlay_socket_name *name)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char path[INLAY_SOCKET_PATH];
 
-	memcpy(sun.sun_path, c->path, sizeof(c->path));
+	/* inlay_rundir_make() left room for both. */
+	snprintf(path, sizeof(path), "%.67s/%u:%u-%d.sock", folder, name->major, name->minor, name->pid);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%.67s/%u:%u.new", folder, name->major, name->minor);
 	c->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	c->wake = eventfd(0, EFD_CLOEXEC);
 	if (c->listening < 0 || c->wake < 0)
 		return inlay_status_from_errno(errno);
-	/* Device and pid are ours now: what lies there under this name was left by a dead process. */
-	unlink(c->path);
+	/* The device is ours now: what lies there under these names was left by a dead process. */
+	unlink(sun.sun_path);
 	/* The folder is private; the process's umask is shared with threads that make files: it stays. */
-	if (bind(c->listening, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(c->listening, 64) < 0)
+	if (bind(c->listening, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return inlay_status_from_errno(errno);
+	if (listen(c->listening, 64) < 0 || rename(sun.sun_path, path) < 0) {
+		int status = inlay_status_from_errno(errno);
+
+		unlink(sun.sun_path);
+		return status;
+	}
+	memcpy(c->path, path, sizeof(path));
 	return 0;
 }
 
@@ -229,9 +243,7 @@ int inlay_control_start(struct inlay_attachment *a, const char *dir, char *where
 	snprintf(where, where_len, "%s", folder);
 	if (status == 0) {
 		find_device(dir, &name);
-		/* inlay_rundir_make() left room for it. */
-		snprintf(c->path, sizeof(c->path), "%.67s/%u:%u-%d.sock", folder, name.major, name.minor, name.pid);
-		status = listen_at(c);
+		status = listen_at(c, folder, &name);
 	}
 	if (status == 0 && pthread_create(&c->thread, NULL, serve, c) != 0)
 		status = -INLAY_EAGAIN;
