@@ -535,12 +535,15 @@ static struct inlay_link *link_new(const struct inlay_link_config *config)
 	return NULL;
 }
 
+/* The names given may end with the call: from here on the client's own are used. */
 static void name_client(struct inlay_link *l)
 {
 	l->client.slots_wanted = INLAY_SLOTS_DEFAULT;
 	l->client.timeout_ns = l->config.timeout_ms * MS;
 	snprintf(l->client.export_name, sizeof l->client.export_name, "%s", l->config.export_name);
 	snprintf(l->client.host, sizeof l->client.host, "%s", l->config.host);
+	l->config.export_name = l->client.export_name;
+	l->config.host = l->client.host;
 }
 
 static void take_hello(struct inlay_link *l)

@@ -213,6 +213,27 @@ def test_guardian_takes_its_time(t):
 
 
 @test(root=True)
+def test_guardian_log_names_the_export(t):
+    """who took over says in its log which export it speaks of, also after it has started a guardian itself"""
+    server = t.server()
+    a = t.attach(server)
+    pid = redirector(a)
+    os.kill(pid, signal.SIGKILL)
+    wait_for("another redirector", lambda: redirector(a) != pid)
+    for _ in range(3):
+        old = guardians()
+        os.kill(old[0], signal.SIGKILL)
+        wait_for("another guardian", lambda old=old: guardians() and guardians() != old)
+        server.stop()
+        server.start()
+        os.stat(a.dir)
+        wait_for("both connections", lambda: a.status()["health"] == "healthy")
+    lines = [line for line in a.log().splitlines() if "connection" in line or "connect again" in line]
+    t.true(lines, "no line about connections")
+    t.eq([line for line in lines if not line.split(": ", 2)[2].startswith("e: ")], [], "lines that don't name the export")
+
+
+@test(root=True)
 def test_guardian_started_later(t):
     """a guardian that can't be started for want of descriptors is started once there are some again, and takes over then"""
     server = t.server()
