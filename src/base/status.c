@@ -39,6 +39,21 @@ const char *inlay_status_text(int status)
 	return row_of(status)->text;
 }
 
+/* What the host tells apart and we don't. */
+static int same_as(int host_errno)
+{
+	switch (host_errno) {
+	case ECONNABORTED: /* by an administrator, or for want of memory */
+	case ENETRESET:
+		return -INLAY_ECONNRESET;
+	case ENETDOWN:
+	case ENETUNREACH:
+		return -INLAY_EHOSTUNREACH;
+	default:
+		return -INLAY_EUNKNOWN;
+	}
+}
+
 int inlay_status_from_errno(int host_errno)
 {
 	/* The first row wins: the general meaning of an errno stands above the special ones (NOEXPORT, QUEUED, ...). */
@@ -46,5 +61,5 @@ int inlay_status_from_errno(int host_errno)
 		if (rows[i].text && rows[i].host == host_errno)
 			return -(int)i;
 	}
-	return -INLAY_EUNKNOWN;
+	return same_as(host_errno);
 }

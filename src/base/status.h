@@ -75,7 +75,7 @@ enum inlay_status {
 int inlay_status_errno(int status);
 const char *inlay_status_text(int status);
 
-/* Returns the NEGATIVE status for a positive errno; an errno without a row gives -INLAY_EUNKNOWN. Any thread. */
+/* Returns the NEGATIVE status for a positive errno; one without a row that of its like, else -INLAY_EUNKNOWN. Any thread. */
 int inlay_status_from_errno(int host_errno);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cmd/clock.h"
 #include "cmd/commands.h"
 #include "cmd/guardian.h"
 #include "cmd/json.h"
@@ -18,15 +19,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DEVICE "/dev/fuse"
 #define HELPER "fusermount3"
+#define DEAD_MS 1000u
 
 /* ---- checks ---- */
 
@@ -77,9 +81,47 @@ static bool was_taken_over(const struct inlay_socket_name *device, const char *s
 	return so;
 }
 
+/*
+ * All that served it are gone, the guardian too: then any request fails with ENOTCONN. While another takes over, or the server is away, it
+ * waits instead: so a child asks.
+ */
+static bool is_dead(const char *dir)
+{
+	uint64_t end_ms = inlay_clock_ms() + DEAD_MS;
+	pid_t child = fork();
+	struct statfs fs;
+	int status = 0;
+
+	if (child < 0)
+		return false;
+	if (child == 0)
+		_exit(statfs(dir, &fs) < 0 && errno == ENOTCONN ? 0 : 1);
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		if (inlay_clock_ms() >= end_ms) {
+			kill(child, SIGKILL);
+			return false;
+		}
+		inlay_sleep_ms(5);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* What a killed attachment left is cleaned up as `inlay detach` does, which says so. */
+static bool remove_dead(const struct inlay_socket_name *device, char *dir)
+{
+	char *argv[] = {"inlay detach", dir, NULL};
+	struct inlay_peer peer;
+
+	if (inlay_peer_find(device->major, device->minor, &peer) == 0) {
+		inlay_peer_done(&peer);
+		return false;
+	}
+	return is_dead(dir) && inlay_detach_main(2, argv) == INLAY_EXIT_OK;
+}
+
 enum check { REFUSED, FREE, ATTACHED };
 
-static enum check check_dir(const char *source, const char *dir, char real[PATH_MAX])
+static enum check check_dir(const char *source, const char *dir, bool change, char real[PATH_MAX])
 {
 	struct inlay_socket_name device;
 	struct stat st;
@@ -95,6 +137,8 @@ static enum check check_dir(const char *source, const char *dir, char real[PATH_
 			inlay_say("still attached: %s: another process took over from one that had died", real);
 			return ATTACHED;
 		}
+		if (change && remove_dead(&device, real))
+			return check_dir(source, dir, change, real); /* something else may lie beneath */
 		inlay_say("attached already: %s: see \"inlay status\", or \"inlay detach\" it first", real);
 		return REFUSED;
 	}
@@ -297,7 +341,7 @@ int inlay_attach(const char *source, const char *dir, const struct inlay_attach_
 
 	if (!check_source(source, &config.remote))
 		return INLAY_EXIT_USAGE;
-	check = check_dir(source, dir, real);
+	check = check_dir(source, dir, !o->check_only, real);
 	if (check == ATTACHED)
 		return INLAY_EXIT_OK;
 	if (check == REFUSED || !check_fuse(o))

@@ -200,6 +200,30 @@ def test_guardian_killed(t):
 
 
 @test(root=True)
+def test_guardian_dead_attached_again(t):
+    """inlay attach on what a killed attachment left cleans that up itself, while programs still hold files of it; a live one is refused"""
+    server = t.server()
+    a = t.attach(server)
+    t.file(f"{a.dir}/f", "x")
+    held = os.open(f"{a.dir}/f", os.O_RDONLY)
+    t.refused(t.inlay("attach", f"{server.address}/e", a.dir), 1, "attached already")
+    victims = (*guardians(), redirector(a))
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for victim in victims:
+            os.kill(victim, number)
+    wait_for("the attachment to die", lambda: not guardians())
+    b = t.attach(server, a.dir)
+    t.raises(107, os.pread, held, 1, 0)
+    with contextlib.suppress(OSError):
+        os.close(held)
+    with open(f"{b.dir}/f") as f:
+        t.eq(f.read(), "x")
+    b.detach()
+    t.true(not b.attached(), "still something mounted")
+    t.eq(os.listdir("/run/inlay"), [])
+
+
+@test(root=True)
 def test_guardian_takes_its_time(t):
     """inlay status while another process takes over: it is waited for, not called dead"""
     a = t.attach(t.server())

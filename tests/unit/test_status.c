@@ -79,6 +79,16 @@ static void from_errno_prefers_the_general(void **state)
 	assert_int_equal(inlay_status_from_errno(EIO), -INLAY_EIO);
 }
 
+static void from_errno_knows_the_like(void **state)
+{
+	(void)state;
+	assert_int_equal(inlay_status_from_errno(ECONNABORTED), -INLAY_ECONNRESET);
+	assert_int_equal(inlay_status_from_errno(ENETRESET), -INLAY_ECONNRESET);
+	assert_int_equal(inlay_status_from_errno(ENETDOWN), -INLAY_EHOSTUNREACH);
+	assert_int_equal(inlay_status_from_errno(ENETUNREACH), -INLAY_EHOSTUNREACH);
+	assert_int_equal(inlay_status_from_errno(0), -INLAY_EUNKNOWN);
+}
+
 static void from_errno_without_a_row(void **state)
 {
 	(void)state;
@@ -91,4 +101,5 @@ static void from_errno_without_a_row(void **state)
 RUN_TESTS(
 	cmocka_unit_test(numbers_are_frozen), cmocka_unit_test(errno_of_each_row),
 	cmocka_unit_test(unknown_numbers_are_io_errors), cmocka_unit_test(from_errno_round_trips),
-	cmocka_unit_test(from_errno_prefers_the_general), cmocka_unit_test(from_errno_without_a_row))
+	cmocka_unit_test(from_errno_prefers_the_general),
+	cmocka_unit_test(from_errno_knows_the_like), cmocka_unit_test(from_errno_without_a_row))
