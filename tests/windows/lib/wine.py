@@ -55,9 +55,13 @@ def make_prefix(work, out, driver, redirector):
 
 
 def own_prefix(folder):
-    """A copy of it for one test. Wine replaces files that change, and so may a test: it must not write into one."""
-    own = os.path.join(folder, "prefix")
-    subprocess.run(["cp", "-al", os.environ["INLAY_WINE_PREFIX"], own], check=True)
+    """A copy of it for one test: links, which nobody may write into; but of the registry, which Wine does write into where it is linked."""
+    common, own = os.environ["INLAY_WINE_PREFIX"], os.path.join(folder, "prefix")
+    subprocess.run(["cp", "-al", common, own], check=True)
+    for name in os.listdir(common):
+        if name.endswith(".reg"):
+            os.unlink(os.path.join(own, name))
+            shutil.copy2(os.path.join(common, name), own)
     return own
 
 
