@@ -12,6 +12,7 @@
 #include "cmd/mounts.h"
 #include "cmd/peer.h"
 #include "cmd/say.h"
+#include "cmd/statedir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -354,8 +355,11 @@ static int detach(struct target *t, const struct inlay_detach_options *o)
 		return INLAY_EXIT_FAILED;
 	}
 	status = inlay_peer_find(t->mount.major, t->mount.minor, &peer);
-	if (status < 0)
-		return o->force ? detach_by_force(t, NULL) : detach_leftover(t);
+	if (status < 0) {
+		code = o->force ? detach_by_force(t, NULL) : detach_leftover(t);
+		inlay_statedir_sweep();
+		return code;
+	}
 	if (o->force) {
 		code = detach_by_force(t, &peer);
 		inlay_peer_done(&peer);

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define RUNDIR_MAX 200
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
 	(void)st, (void)at;
@@ -50,6 +52,14 @@ static void sweep(const char *rundir)
 	globfree(&found);
 }
 
+void inlay_statedir_sweep(void)
+{
+	char rundir[RUNDIR_MAX];
+
+	if (inlay_rundir_make(rundir, sizeof rundir) == 0)
+		sweep(rundir);
+}
+
 /* A sweep may come between its making and its lock: then it is gone, and made again. */
 static int make(const char *rundir, char *path, size_t size)
 {
@@ -71,7 +81,7 @@ static int make(const char *rundir, char *path, size_t size)
 
 int inlay_statedir_make(char *path, size_t size)
 {
-	char rundir[200];
+	char rundir[RUNDIR_MAX];
 	int r = inlay_rundir_make(rundir, sizeof rundir);
 
 	if (r < 0)

@@ -12,6 +12,8 @@
  * directory. Or a status.
  */
 int inlay_statedir_make(char *path, size_t size);
+/* Removes those that nobody holds any more. */
+void inlay_statedir_sweep(void);
 /* With all that is in it. */
 void inlay_statedir_remove(const char *path);
 

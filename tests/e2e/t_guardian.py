@@ -194,6 +194,7 @@ def test_guardian_killed(t):
     wait_for("the attachment to die", lambda: not guardians())
     t.raises(107, os.stat, f"{a.dir}/f")
     a.detach()
+    t.eq(os.listdir("/run/inlay"), [], "left by both")
     b = t.attach(server, a.dir)
     with open(f"{b.dir}/f") as f:
         t.eq(f.read(), "x")
