@@ -641,8 +641,11 @@ def slowest(t, directory, seconds):
 
 @test(root=True, timeout=120, alone=True)
 def test_hostile_all_at_once(t):
-    """floods, stalls, half frames, sessions and handles without end: another client's requests take under a second"""
-    server, attachment = serving(t)
+    """floods, stalls, half frames, sessions and handles without end, all from one place: another's requests take under a second"""
+    t.behind = t.export()
+    there = f"unix:{t.path('sock')}"
+    server = t.server(listen=[f"127.0.0.1:{t.free_port()}", there])
+    attachment = t.attach(server)
     t.file(f"{t.behind}/big", os.urandom(1 << 20))
     before, stop, counts = server.memory_kib(), threading.Event(), {}
 
@@ -660,18 +663,18 @@ def test_hostile_all_at_once(t):
 
     def connect_and_stay():
         if len(held) < 1000:
-            held.append(connect(server.address))
+            held.append(connect(there))
         else:
             time.sleep(0.1)
 
     def half_frame():
-        c = Client(server.address)
+        c = Client(there)
         c.sock.sendall(frame(NUMBERS["WRITE"], slot=0, seq=1, size=1 << 20, body_len=24) + bytes(300000))
         held.append(c)
         time.sleep(0.05)
 
     def deaf():
-        c = Client(server.address)
+        c = Client(there)
         handle = c.call("OPEN", node=c.walk("big"), flags=0)[1]["handle"]
         c.sock.settimeout(1)
         held.append(c)
@@ -679,12 +682,12 @@ def test_hostile_all_at_once(t):
             c.send("READ", slot=i % 16, handle=handle, len=1 << 20)
 
     def abandon():
-        c = Client(server.address)
+        c = Client(there)
         c.walk("big")
         c.sock.close()
 
     def open_without_end():
-        c = Client(server.address)
+        c = Client(there)
         node = c.walk("big")
         for _ in range(300):
             c.call("OPEN", node=node, flags=0)
@@ -826,7 +829,8 @@ def test_evil_server_without_end(t):
         time.sleep(4)
         t.eq(a.status()["state"], "attached", f"{how}: status")
         grown = rss_kib(pid) - before
-        t.true(grown < 400 << 10, f"{how}: the client grew by {grown} KiB")
+        kept = 256 << 10 if "ASAN_OPTIONS" in os.environ else 0  # what was freed, by the sanitizer
+        t.true(grown < (400 << 10) + kept, f"{how}: the client grew by {grown} KiB")
         a.detach("--force")
         try:
             worker.wait(20)

@@ -390,7 +390,7 @@ def test_program_shell_tools(t):
         cat soft/c/* | sort -o sorted; test $(wc -l < sorted) = 50
         install -m 750 sorted installed; test $(stat -c %a installed) = 750
         dd if=/dev/zero of=zeros bs=64k count=16 conv=fsync status=none; split -b 100k zeros part.; cat part.* | cmp - zeros
-        (for i in 1 2 3; do echo $i; sleep 0.2; done > log) & timeout 5 tail -n +1 --pid=$! -f log > tailed; wait; cmp log tailed
+        : > log; (for i in 1 2 3; do echo $i; sleep 0.2; done >> log) & timeout 5 tail -n +1 --pid=$! -f log > tailed; wait; cmp log tailed
         touch -d '2001-02-03 04:05:06.789' dated; test $(stat -c %y dated | cut -c1-23 | tr ' ' T) = 2001-02-03T04:05:06.789
         cp --sparse=always zeros sparse; test $(stat -c %b sparse) = 0; cmp sparse zeros
         cp --reflink=auto sorted reflinked; cmp sorted reflinked
