@@ -24,7 +24,7 @@
 #endif
 /*
  * Between two attempts to send what a network has lost: however long it was gone, programs go on a second after it is back. The
- * kernel gives a connection up after its usual number of attempts, some 14 s, and another one is made.
+ * kernel gives a connection up after its usual number of attempts, so sooner than else, and another one is made.
  */
 #define RTO_MAX_MS 1000
 
